@@ -1,0 +1,225 @@
+"""Every parameter, typed and checked in one place.
+
+`params.yaml` holds a `profile`, the sections below, and two tables of values: `presets` (readings of the paper)
+and `profiles` (what data and which machine). A value that is null in its section is taken from the profile, and
+if the profile is silent too, from the preset. A value that is given in the section always wins, so
+`dvc exp run -S model.parts=3` does what it says in any profile.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pdnet.errors import InputError
+
+
+class Section(BaseModel):
+    """A group of parameters; unknown names are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataConfig(Section):
+    """Where the clips and the single images come from."""
+
+    source: Literal["sample", "mvps", "davis", "pp_humanseg14k"]
+    root: str | None = None  # the source's tree on this machine; read, linked, never copied
+    url: str | None = None  # davis: archive to fetch when there is no root
+    sha256: str | None = None  # of that archive
+    image_sets: list[Literal["sample", "eg1800", "supervisely", "coco_person"]] = []
+    image_root: str | None = None  # folder that holds EG1800/, SuperviselyPerson/, coco/ ...
+    sample_images: int = Field(160, ge=0)  # single images that the sample renders
+    workers: int = Field(0, ge=0)  # 0: every core
+
+
+class PreprocessConfig(Section):
+    """Short side of the working copy and the quality of its JPEGs."""
+
+    short_side: int = Field(480, ge=32)
+    jpeg_quality: int = Field(95, ge=50, le=100)
+    workers: int = Field(0, ge=0)
+
+
+class ModelConfig(Section):
+    """The network. What the paper and the authors' code read differently is named in `presets`."""
+
+    preset: Literal["paper", "official"] = "paper"
+    backbone: str = "resnet50"
+    weights: str = "imagenet"  # imagenet, none, or a file
+    input_size: tuple[int, int] = (480, 480)  # height, width
+    interaction: Literal["ipda", "none"] = "ipda"
+    parts: int = Field(5, ge=1, le=64)
+    fusion: Literal["multiply", "add"] = "multiply"
+    residual: bool = True
+    attention_scale: Literal["none", "sqrt_d"] = "none"
+    part_activation: Literal["softmax", "softmax_background"] = "softmax"
+    mask_keys: Literal["none", "saliency", "part"] = "none"
+    reference_fusion: Literal["mean", "concat_tokens"] = "mean"
+    channels: int = Field(128, ge=8)
+    part_channels: int = Field(64, ge=4)
+    attention_channels: int = Field(32, ge=4)
+    downsample: int = Field(4, ge=1)
+    checkpointing: bool = False
+
+
+class LossConfig(Section):
+    """Section 4.4 of the paper; weights as in the authors' code where the paper gives none."""
+
+    l1: float = Field(0.8, ge=0)
+    auxiliary: float = Field(0.8, ge=0)
+    reference: float = Field(0.8, ge=0)
+    geometric: float = Field(1.0, ge=0)
+    semantic: float = Field(1.0, ge=0)
+    area: float = Field(1.0, ge=0)
+    orthonormal: float = Field(1.0, ge=0)
+    combine: Literal["mean", "official"] = "mean"  # eq. (6), or a + b/2
+    resolution: Literal["grid", "full"] = "grid"  # the part losses' map: the part grid, or the input's size
+    smoothing: float = Field(1e-3, ge=0)  # added to every pixel of a part mask in the geometric loss (SCOPS)
+    bce_weight: Literal["batch", "none"] = "batch"  # N / (N_pos + 1) of the batch, or plain
+    bce_weight_max: float | None = Field(20.0, gt=0)  # a batch without people would weigh N otherwise
+    feature_network: str = "resnet18"
+    feature_weights: str = "imagenet"
+    feature_layer: int = Field(3, ge=0, le=3)  # which of the four strides; 3 is stride 32
+    feature_normalise: bool = False
+
+
+class TrainConfig(Section):
+    """The recipe of the paper's section 5.1."""
+
+    epochs: int = Field(60, ge=1)
+    steps_per_epoch: int | None = Field(None, ge=1)  # video steps; null: once through the training frames
+    batch_size: int = Field(4, ge=1)
+    image_steps: Literal["ours", "official", "none"] = "ours"
+    image_every: int = Field(2, ge=1)  # video steps after each image step
+    lr_image: float = Field(2.5e-4, gt=0)
+    lr_video_backbone: float = Field(2.5e-5, gt=0)
+    lr_video_heads: float = Field(2.5e-3, gt=0)
+    momentum: float = Field(0.9, ge=0, lt=1)
+    weight_decay: float = Field(5e-4, ge=0)
+    power: float = Field(0.9, gt=0)
+    late_factor: float = Field(0.5, gt=0, le=1)
+    late_epoch: int = Field(6, ge=0)
+    clip_gradient: float | None = Field(None, gt=0)
+    crop: float = Field(0.125, ge=0, lt=1)
+    reference: Literal["first", "random"] = "first"
+    holdout: list[str] = []  # training clips kept for validation
+    validate_every: int = Field(1, ge=1)
+    validation_frames: int | None = Field(None, ge=3)  # at most this many frames of each held-back clip
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    workers: int = Field(2, ge=0)
+    threads: int = Field(0, ge=0)  # CPU threads of torch; 0: its own choice
+
+
+class EvaluateConfig(Section):
+    """Prediction and scoring."""
+
+    threshold: float = Field(0.5, gt=0, lt=1)
+    set: Literal["train", "val"] = "val"
+    include_first_last: bool = False
+    reference: Literal["first", "first+previous_k", "random", "every_n"] = "first"
+    reference_k: int = Field(5, ge=1)
+    batch_size: int = Field(1, ge=1)
+    fps_frames: int = Field(20, ge=3)
+
+
+class ReportConfig(Section):
+    """What the report shows."""
+
+    best_worst: int = Field(2, ge=1)
+
+
+class Config(Section):
+    """The whole of `params.yaml`, resolved."""
+
+    profile: str
+    seed: int
+    data: DataConfig
+    preprocess: PreprocessConfig
+    model: ModelConfig
+    loss: LossConfig
+    train: TrainConfig
+    evaluate: EvaluateConfig
+    report: ReportConfig
+
+
+SECTIONS = ("data", "preprocess", "model", "loss", "train", "evaluate", "report")
+
+
+def load_config(path: Path | str = "params.yaml") -> Config:
+    """Reads and checks a parameter file.
+
+    Raises:
+        InputError: no such file, not YAML, an unknown name or a bad value; every problem is named.
+    """
+    path = Path(path)
+    try:
+        raw = yaml.safe_load(path.read_text())
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such parameter file; run from the project's root or give --params") from error
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(raw, dict):
+        raise InputError(f"{path}: expected names and values, found {type(raw).__name__}")
+    return resolve(raw, str(path))
+
+
+def resolve(raw: dict[str, Any], where: str = "parameters") -> Config:
+    """Parameters as written -> `Config`: section, else profile, else preset, else the field's default."""
+    profile = _choice(raw.get("profiles"), raw.get("profile"), "profile", where)
+    preset_name = _first((raw.get("model") or {}).get("preset"), (profile.get("model") or {}).get("preset"), "paper")
+    preset = _choice(raw.get("presets"), preset_name, "model.preset", where)
+    _known(raw, {"profile", "seed", "profiles", "presets", *SECTIONS}, "", where)
+    for name, layer in (("profiles." + str(raw.get("profile")), profile), ("presets." + str(preset_name), preset)):
+        _known(layer, set(SECTIONS), name + ".", where)
+    merged: dict[str, Any] = {"profile": raw.get("profile"), "seed": raw.get("seed", 18493)}
+    for section in SECTIONS:
+        values: dict[str, Any] = {}
+        for layer in (preset, profile, raw):
+            given = layer.get(section) or {}
+            if not isinstance(given, dict):
+                raise InputError(f"{where}: {section} must be a group of names and values")
+            values.update({key: value for key, value in given.items() if value is not None or key not in values})
+        merged[section] = {key: value for key, value in values.items() if value is not None or layer_null(section, key)}
+    try:
+        return Config(**merged)
+    except ValidationError as error:
+        raise InputError(_explain(error, where)) from error
+
+
+def layer_null(section: str, key: str) -> bool:
+    """True where null is a value of its own (a field whose type admits None), or the name is unknown."""
+    fields = Config.model_fields[section].annotation.model_fields
+    return key not in fields or "None" in str(fields[key].annotation)
+
+
+def _first(*values: Any) -> Any:
+    return next(value for value in values if value is not None)
+
+
+def _choice(table: Any, name: Any, what: str, where: str) -> dict[str, Any]:
+    if not isinstance(table, dict) or name not in table:
+        known = ", ".join(map(str, table)) if isinstance(table, dict) else "none: the table is missing"
+        raise InputError(f"{where}: {what} '{name}' is unknown; known: {known}")
+    return table[name] or {}
+
+
+def _known(given: dict[str, Any], known: set[str], prefix: str, where: str) -> None:
+    unknown = [str(key) for key in given if key not in known]
+    if unknown:
+        raise InputError(f"{where}: unknown parameter '{prefix}{unknown[0]}'; known: {', '.join(sorted(known))}")
+
+
+def _explain(error: ValidationError, where: str) -> str:
+    lines = []
+    for problem in error.errors():
+        name = ".".join(str(x) for x in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            section = Config.model_fields[name.split(".")[0]].annotation.model_fields
+            lines.append(f"{where}: unknown parameter '{name}'; known here: {', '.join(section)}")
+        else:
+            lines.append(f"{where}: {name} = {problem['input']!r}: {problem['msg'][0].lower()}{problem['msg'][1:]}")
+    return "\n".join(lines)

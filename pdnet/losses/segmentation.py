@@ -1,0 +1,48 @@
+"""Losses of a portrait map against its mask: weighted BCE and L1 (paper, section 4.4)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pdnet.config import LossConfig
+
+
+def bce_weight(mask: Tensor, maximum: float | None) -> Tensor:
+    """The scalar N / (N_pos + 1) of a batch; N_pos counts pixels of at least 0.5.
+
+    It weighs positives and negatives alike: it makes batches with little portrait count more. A batch without
+    people would weigh N (hundreds of thousands), hence `maximum`; None leaves it as the authors have it.
+
+    Args:
+        mask: (B, 1, H, W) in 0..1.
+        maximum: clamp, or None.
+    """
+    weight = mask.numel() / ((mask >= 0.5).sum() + 1).to(torch.float32)
+    return weight if maximum is None else weight.clamp(max=maximum)
+
+
+def weighted_bce(logits: Tensor, mask: Tensor, maximum: float | None = None) -> Tensor:
+    """Binary cross-entropy of logits (B, 1, H, W), mean over pixels, times `bce_weight`."""
+    loss = F.binary_cross_entropy_with_logits(logits.float(), mask.float())
+    return loss * bce_weight(mask, maximum)
+
+
+def l1(logits: Tensor, mask: Tensor) -> Tensor:
+    """Mean |sigmoid(logits) - mask|."""
+    return (logits.float().sigmoid() - mask.float()).abs().mean()
+
+
+def segmentation_loss(logits: Tensor, mask: Tensor, config: LossConfig) -> Tensor:
+    """seg(x, g) = weighted BCE + 0.8 L1; the mask is resized (by area) when the logits are on a coarser grid."""
+    if logits.shape[-2:] != mask.shape[-2:]:
+        if config.resolution == "grid":
+            mask = F.interpolate(mask.float(), size=logits.shape[-2:], mode="area")
+        else:
+            logits = F.interpolate(logits.float(), size=mask.shape[-2:], mode="bilinear", align_corners=True)
+    if config.bce_weight == "none":
+        bce = F.binary_cross_entropy_with_logits(logits.float(), mask.float())
+    else:
+        bce = weighted_bce(logits, mask, config.bce_weight_max)
+    return bce + config.l1 * l1(logits, mask)

@@ -1,0 +1,1 @@
+"""J and F, frame by frame and clip by clip."""

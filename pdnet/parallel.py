@@ -1,0 +1,60 @@
+"""Work on every core with one progress bar."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from typing import TypeVar
+
+from tqdm import tqdm
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def progress(items: Iterable[Item], what: str, total: int | None = None, unit: str = "it") -> Iterable[Item]:
+    """A progress bar with rate and time left; quiet in a log file (one line every half minute)."""
+    return tqdm(items, desc=what, total=total, unit=unit, mininterval=0.5, dynamic_ncols=True)
+
+
+def each(
+    work: Callable[[Item], Result], items: Sequence[Item], what: str, workers: int = 0, unit: str = "it"
+) -> list[Result]:
+    """Runs `work` on every item in `workers` processes (0: all cores); results in the order of the items.
+
+    Memory is bounded: at most a few items per worker are in flight. The first error ends the work.
+    """
+    workers = workers or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else workers or os.cpu_count()
+    if workers <= 1 or len(items) <= 1:
+        return [work(item) for item in progress(items, what, unit=unit)]
+    results: dict[int, Result] = {}
+    with (
+        ProcessPoolExecutor(workers, initializer=_one_thread) as pool,
+        tqdm(total=len(items), desc=what, unit=unit, mininterval=0.5, dynamic_ncols=True) as bar,
+    ):
+        waiting = {}
+        queue = iter(enumerate(items))
+        try:
+            for index, item in queue:
+                waiting[pool.submit(work, item)] = index
+                if len(waiting) >= 4 * workers:
+                    _collect(waiting, results, bar)
+            while waiting:
+                _collect(waiting, results, bar)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return [results[i] for i in range(len(items))]
+
+
+def _collect(waiting: dict, results: dict, bar: tqdm) -> None:
+    future = next(as_completed(waiting))
+    results[waiting.pop(future)] = future.result()
+    bar.update()
+
+
+def _one_thread() -> None:
+    import cv2
+
+    cv2.setNumThreads(1)

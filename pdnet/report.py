@@ -1,0 +1,112 @@
+"""What the report notebook shows: tables of results beside the paper's, ranked clips, learning curves."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from pdnet.checkpoint import load_network
+from pdnet.data.layout import read_tree
+from pdnet.errors import InputError
+from pdnet.figures import clip_row, style, tile
+from pdnet.metrics.region_contour import COLUMNS
+
+# Table 1 of the paper, MVPS test set, per cent
+PAPER_TABLE_1 = {
+    "COSNet (paper)": (85.7, 87.8, 97.7, 2.4, 83.5, 98.2, 1.8),
+    "AGNN (paper)": (80.6, 83.1, 93.5, 2.4, 78.1, 93.3, 2.0),
+    "MATNet (paper)": (79.2, 83.1, 94.6, 1.2, 75.2, 92.0, 0.9),
+    "F2Net (paper)": (77.5, 82.2, 93.1, 2.1, 72.9, 86.4, 2.9),
+    "FSNet (paper)": (84.2, 86.5, 95.8, 2.0, 81.9, 97.5, 1.8),
+    "AMC-Net (paper)": (85.9, 88.1, 98.1, 0.6, 83.6, 97.4, 1.1),
+    "HFAN-medium (paper)": (86.9, 88.6, 96.9, 2.7, 85.1, 95.5, 1.2),
+    "IMCNet (paper)": (84.1, 86.6, 97.2, 2.0, 81.6, 97.6, 1.3),
+    "PDNet (paper)": (88.1, 90.0, 98.3, 2.2, 86.1, 98.3, 0.9),
+}
+
+
+def results_table(results: Path, data_name: str) -> pd.DataFrame:
+    """Our rows and the reader's rows in per cent, with the paper's Table 1 below; `data` says what each was measured on."""
+    ours = pd.read_csv(_need(results / "methods.csv")).set_index("method") * 100
+    ours.insert(0, "data", data_name)
+    paper = pd.DataFrame.from_dict(PAPER_TABLE_1, orient="index", columns=list(COLUMNS))
+    paper.insert(0, "data", "MVPS test set")
+    return pd.concat([ours, paper]).rename_axis("method").round(1)
+
+
+def clip_table(results: Path, set_name: str = "val") -> pd.DataFrame:
+    """Per-clip results in per cent, best first."""
+    table = pd.read_csv(_need(results / f"per-sequence_results-{set_name}.csv")).set_index("Sequence") * 100
+    return table.sort_values("J&F-Mean", ascending=False).round(1)
+
+
+def clip_figure(results: Path, set_name: str = "val") -> Figure:
+    """J and F of every clip, frame by frame, as box plots."""
+    scores = json.loads(_need(results / f"per-frame_results-{set_name}.json").read_text())
+    rows = [(name, measure, 100 * v) for name, s in scores.items() for measure in "JF" for v in s[measure]]
+    frame = pd.DataFrame(rows, columns=["clip", "measure", "value (%)"])
+    style()
+    order = list(clip_table(results, set_name).index)
+    figure, axis = plt.subplots(figsize=(9, 0.5 * len(order) + 1.5), layout="constrained")
+    sns.boxplot(frame, y="clip", x="value (%)", hue="measure", order=order, ax=axis, fliersize=2, linewidth=0.8)
+    axis.set(title="J and F of every scored frame", xlim=(0, 102), ylabel="")
+    return figure
+
+
+def curves_figure(models: Path) -> Figure:
+    """Training loss per video step and validation J&F per epoch."""
+    history = pd.read_csv(_need(models / "history.csv"))
+    validation = pd.read_csv(_need(models / "validation.csv"))
+    video = history[history.kind == "video"]
+    style()
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 3.6), layout="constrained")
+    smooth = video.set_index("step").total.rolling(9, min_periods=1).median()
+    left.plot(video.step, video.total, alpha=0.25, lw=0.8, color="C0", label="step")
+    left.plot(smooth.index, smooth, color="C0", label="median of 9")
+    left.set(title="training loss, video steps", xlabel="step", ylabel="loss", yscale="log")
+    left.legend()
+    if "J&F-Mean" in validation:
+        for column, name in (("J&F-Mean", "J&F"), ("J-Mean", "J"), ("F-Mean", "F")):
+            right.plot(validation.epoch + 1, 100 * validation[column], marker="o", ms=4, label=name)
+        right.legend()
+    right.set(title="held-back training clips", xlabel="epoch", ylabel="mean (%)", ylim=(0, 100))
+    return figure
+
+
+def clips_figure(data: Path, checkpoint: Path, results: Path, which: str, count: int, set_name: str = "val") -> Figure:
+    """The `best` or `worst` clips: their median frame by J&F with truth, errors and part map.
+
+    Args:
+        data: working copy.
+        checkpoint: trained network.
+        results: of the evaluation.
+        which: `best` or `worst`.
+        count: how many clips.
+        set_name: split.
+    """
+    table = clip_table(results, set_name)
+    names = list(table.index[:count] if which == "best" else table.index[::-1][:count])
+    scores = json.loads(_need(results / f"per-frame_results-{set_name}.json").read_text())
+    clips = {clip.name: clip for clip in read_tree(data).clips(set_name)}
+    network = load_network(checkpoint)
+    rows, labels = [], []
+    for name in names:
+        both = (np.array(scores[name]["J"]) + np.array(scores[name]["F"])) / 2
+        # the clip's worst frame where we look for failures, a typical one where we look at successes
+        pick = int(np.argmin(both)) if which == "worst" else int(np.argsort(both)[len(both) // 2])
+        index = clips[name].frames.index(scores[name]["frames"][pick])
+        rows.append(clip_row(network, clips[name], index))
+        labels.append(f"{name}\nframe {clips[name].frames[index]}, J&F {100 * both[pick]:.1f}")
+    return tile(rows, ("frame", "truth", "green hit, orange missed, pink false", "parts"), labels)
+
+
+def _need(path: Path) -> Path:
+    if not path.is_file():
+        raise InputError(f"{path}: missing; `dvc repro` makes it")
+    return path

@@ -1,0 +1,205 @@
+"""A scene: who and what is in a clip, and one frame of it with true mask, parts and joints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import cv2
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from pdnet.sample.backdrop import camera_matrix, make_backdrop, view
+from pdnet.sample.body import ACTIONS, Motion, make_motion, pose
+from pdnet.sample.paint import PATTERNS, Canvas, Look, cloth, make_look, paint_person
+
+FPS = 30
+SIZES = {"landscape": (720, 1280), "portrait": (1280, 720)}  # height, width
+
+
+class Person(BaseModel):
+    """One person of a scene script."""
+
+    model_config = ConfigDict(extra="forbid")
+    action: Literal[tuple(ACTIONS)]  # type: ignore[valid-type]
+    at: tuple[float, float] = (0.5, 0.55)  # pelvis at time 0, share of width and height
+    height: float = Field(0.8, gt=0.1, lt=4)  # standing height, share of the frame's height
+    drift: tuple[float, float] = (0.0, 0.0)  # share of width and height per second
+    limb_speed: float = Field(1.0, ge=0)
+    torso_speed: float = Field(1.0, ge=0)
+    holds: bool = False  # something in the left hand, in front of the person
+
+
+class Clip(BaseModel):
+    """One clip of the scene scripts (`pipelines/sample/scenes.yaml`)."""
+
+    model_config = ConfigDict(extra="forbid")
+    name: str = Field(pattern=r"^[a-z-]+/[a-z0-9-]+$")  # category/clip
+    split: Literal["train", "val"]
+    seed: int
+    frames: int = Field(61, ge=1)
+    format: Literal["landscape", "portrait"] = "landscape"
+    backdrop: str
+    camera: Literal["still", "hand", "pan", "zoom"] = "still"
+    people: list[Person] = Field(min_length=0)
+    distractors: list[Literal["ball", "creature", "robot", "box"]] = []
+    desk: float | None = Field(None, gt=0, lt=1)  # a table in front from this share of the height down
+    pole: bool = False  # something thin in front, which everybody passes behind
+    spotlights: bool = False
+    subtitle: str | None = None
+
+
+@dataclass
+class Frame:
+    """One rendered frame.
+
+    Attributes:
+        colour: (H, W, 3) uint8 RGB.
+        labels: (H, W) uint8, 0 or 10 * person + 1 + part.
+        joints: per person, joint name -> (x, y) in pixels.
+    """
+
+    colour: np.ndarray
+    labels: np.ndarray
+    joints: list[dict[str, np.ndarray]]
+
+    @property
+    def mask(self) -> np.ndarray:
+        """(H, W) uint8, 255 on people."""
+        return np.where(self.labels > 0, 255, 0).astype(np.uint8)
+
+
+class Scene:
+    """A clip's cast and set, drawn once from the clip's seed; then any frame can be rendered by its number."""
+
+    def __init__(self, clip: Clip) -> None:
+        rng = np.random.default_rng(clip.seed)
+        self.clip, self.size = clip, SIZES[clip.format]
+        self.backdrop = make_backdrop(clip.backdrop, self.size, rng)
+        self.motions = [make_motion(p.action, p.at, p.drift, p.limb_speed, p.torso_speed, rng) for p in clip.people]
+        self.looks = [make_look(rng) for _ in clip.people]
+        self.distractors = [_Distractor(kind, self.size, rng) for kind in clip.distractors]
+        self.desk = cloth(rng.uniform(40, 220, 3), PATTERNS[rng.integers(len(PATTERNS))], rng)
+        self.prop = cloth(rng.uniform(20, 245, 3), PATTERNS[rng.integers(len(PATTERNS))], rng)
+        self.lights = rng.uniform(0.2, 0.8, (3, 2)), rng.uniform(0.5, 1.5, 3), rng.uniform(0.5, 1.4, (3, 3))
+        self.phase, self.noise = rng.uniform(0, 2 * np.pi), rng.normal(0, 5.0, (256, 256, 3)).astype(np.float32)
+
+    def render(self, number: int) -> Frame:
+        """Frame `number` (at 30 FPS), the same whenever and wherever it is rendered."""
+        seconds, clip = number / FPS, self.clip
+        matrix = camera_matrix(clip.camera, seconds, self.size, self.phase)
+        canvas = Canvas(view(self.backdrop, matrix, self.size))
+        for distractor in self.distractors[::2]:
+            distractor.paint(canvas, seconds)
+        joints = []
+        for i, (person, motion, look) in enumerate(zip(clip.people, self.motions, self.looks, strict=True)):
+            height = person.height * self.size[0]
+            joints.append(pose(motion, seconds, height, self.size))
+            paint_person(canvas, joints[-1], look, height, i)
+            if person.holds:
+                self._prop(canvas, joints[-1]["left wrist"], height)
+        for distractor in self.distractors[1::2]:
+            distractor.paint(canvas, seconds)
+        self._foreground(canvas)
+        return Frame(self._finish(canvas.colour, number), canvas.labels, joints)
+
+    def _prop(self, canvas: Canvas, wrist: np.ndarray, height: float) -> None:
+        box = wrist + np.array([[-0.5, -1], [0.5, -1], [0.5, 0.35], [-0.5, 0.35]]) * 0.09 * height
+        canvas.fill(box, self.prop, 0, box[[0, 1, 3]])
+
+    def _foreground(self, canvas: Canvas) -> None:
+        height, width = self.size
+        if self.clip.desk is not None:
+            top = self.clip.desk * height
+            box = np.array([[-9.0, top], [width + 9, top + 12], [width + 9, height + 9], [-9, height + 9]])
+            canvas.fill(box, self.desk, 0, box[[0, 1, 3]])
+        if self.clip.pole:
+            x = width * (0.3 + 0.4 * (self.phase / (2 * np.pi)))
+            canvas.limb(
+                np.array([x, -20.0]), np.array([x + 30, height + 20.0]), 0.018 * height, 0.02 * height, self.desk, 0
+            )
+
+    def _finish(self, colour: np.ndarray, number: int) -> np.ndarray:
+        """Light, sensor noise, subtitle."""
+        seconds = number / FPS
+        image = colour.astype(np.float32)
+        if self.clip.spotlights:
+            image = image * self._light(seconds)
+        image *= 1 + 0.03 * np.sin(5.0 * seconds + self.phase)
+        shift = np.random.default_rng((self.clip.seed, number)).integers(0, 256, 2)
+        noise = np.roll(self.noise, shift, (0, 1))
+        tiles = [-(-side // 256) for side in self.size]
+        image += np.tile(noise, (*tiles, 1))[: self.size[0], : self.size[1]]
+        image = np.clip(image, 0, 255).astype(np.uint8)
+        if self.clip.subtitle:
+            _subtitle(image, self.clip.subtitle)
+        return image
+
+    def _light(self, seconds: float) -> np.ndarray:
+        """Coloured spotlights that wander; (H, W, 3), computed coarsely and enlarged."""
+        coarse = [side // 16 for side in self.size]
+        v, u = np.mgrid[0 : coarse[0], 0 : coarse[1]] / np.array(coarse)[:, None, None]
+        light = np.full((*coarse, 3), 0.62, np.float32)
+        for (x, y), rate, tint in zip(*self.lights, strict=True):
+            cx, cy = x + 0.25 * np.sin(rate * seconds * 2), y + 0.15 * np.cos(rate * seconds * 1.7)
+            light += np.exp(-((u - cx) ** 2 + (v - cy) ** 2) / 0.03)[..., None] * tint * 0.55
+        return cv2.resize(light.astype(np.float32), self.size[::-1], interpolation=cv2.INTER_LINEAR)
+
+
+class _Distractor:
+    """Something that moves and is no person."""
+
+    def __init__(self, kind: str, size: tuple[int, int], rng: np.random.Generator) -> None:
+        self.kind, self.size = kind, size
+        self.paints = [cloth(rng.uniform(10, 245, 3), PATTERNS[rng.integers(len(PATTERNS))], rng) for _ in range(3)]
+        self.at, self.swing = rng.uniform((0.08, 0.25), (0.92, 0.85)), rng.uniform(0.05, 0.2, 2)
+        self.rate, self.phase = rng.uniform(0.6, 1.6), rng.uniform(0, 6.28)
+        self.scale = rng.uniform(0.7, 1.3)
+
+    def paint(self, canvas: Canvas, seconds: float) -> None:
+        turn = self.rate * seconds * 2 + self.phase
+        centre = (self.at + self.swing * np.array([np.sin(turn), np.cos(0.7 * turn)])) * self.size[::-1]
+        unit = min(self.size) * 0.1 * self.scale
+        getattr(self, "_" + self.kind)(canvas, centre, unit, turn)
+
+    def _ball(self, canvas: Canvas, centre: np.ndarray, unit: float, turn: float) -> None:
+        canvas.ellipse(centre, (unit * 0.6, unit * 0.6), turn, self.paints[0], 0)
+
+    def _box(self, canvas: Canvas, centre: np.ndarray, unit: float, turn: float) -> None:
+        cos, sin = np.cos(turn / 3), np.sin(turn / 3)
+        box = (
+            np.array([[-1, -0.7], [1, -0.7], [1, 0.7], [-1, 0.7]]) @ np.array([[cos, sin], [-sin, cos]]) * unit + centre
+        )
+        canvas.fill(box, self.paints[0], 0, box[[0, 1, 3]])
+
+    def _creature(self, canvas: Canvas, centre: np.ndarray, unit: float, turn: float) -> None:
+        """Four legs, a long body, a head: limbs that swing, as a person's do."""
+        body = np.array([unit * 1.1, 0])
+        for i, end in enumerate((-body, -body * 0.8, body * 0.8, body)):
+            foot = centre + end + unit * np.array([0.45 * np.sin(2 * turn + i * 1.7), 1.25])
+            canvas.limb(centre + end, foot, unit * 0.22, unit * 0.12, self.paints[0], 0)
+        canvas.limb(centre - body, centre + body, unit * 0.45, unit * 0.5, self.paints[0], 0)
+        head = centre + body * 1.45 + unit * np.array([0.1, -0.5 + 0.15 * np.sin(turn)])
+        canvas.ellipse(head, (unit * 0.42, unit * 0.3), 0.2, self.paints[1], 0)
+
+    def _robot(self, canvas: Canvas, centre: np.ndarray, unit: float, turn: float) -> None:
+        """A jointed arm on a base."""
+        elbow = centre + unit * 1.6 * np.array([np.sin(0.8 * np.sin(turn)), -np.cos(0.8 * np.sin(turn))])
+        bend = 1.4 * np.sin(1.3 * turn)
+        tip = elbow + unit * 1.4 * np.array([np.sin(bend), -np.cos(bend)])
+        canvas.limb(centre, elbow, unit * 0.25, unit * 0.2, self.paints[0], 0)
+        canvas.limb(elbow, tip, unit * 0.2, unit * 0.14, self.paints[1], 0)
+        canvas.ellipse(centre, (unit * 0.6, unit * 0.4), 0.0, self.paints[2], 0)
+
+
+def _subtitle(image: np.ndarray, text: str) -> None:
+    """White text with a dark rim near the bottom; it covers people but does not change their mask."""
+    height, width = image.shape[:2]
+    scale = width / 1280 * 1.4
+    (wide, _), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 3)
+    where = ((width - wide) // 2, int(height * 0.93))
+    cv2.putText(image, text, where, cv2.FONT_HERSHEY_SIMPLEX, scale, (0, 0, 0), 8, cv2.LINE_AA)
+    cv2.putText(image, text, where, cv2.FONT_HERSHEY_SIMPLEX, scale, (255, 255, 255), 3, cv2.LINE_AA)
+
+
+__all__ = ["FPS", "Clip", "Frame", "Look", "Motion", "Person", "Scene"]

@@ -1,0 +1,111 @@
+"""One path for a clip: references encoded once, then one pass per frame."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, reduce
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pdnet.data.sampling import frame_tensor
+from pdnet.model import PDNet
+from pdnet.model.blocks import resize
+from pdnet.model.ipda import Memory
+
+KEPT_MEMORIES = 16  # of reference frames, so that state stays bounded on any clip
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """What a frame became.
+
+    Attributes:
+        probability: (H, W) float32, of portrait, at the frame's own size.
+        part_masks: (p, h, w) float32 on the part grid, saliency times part prediction; None without IPDA.
+    """
+
+    probability: np.ndarray
+    part_masks: np.ndarray | None
+
+
+def reference_indices(policy: str, index: int, count: int, k: int, seed: int = 0) -> tuple[int, ...]:
+    """Which frames of a clip serve frame `index` as references.
+
+    Args:
+        policy: `first`; `first+previous_k` (and the k-th frame before, Table 5 has k = 5); `random` (k frames of
+            the clip, the same for all its frames); `every_n` (every k-th frame up to now, the first included).
+        index: of the target.
+        count: frames of the clip.
+        k: see `policy`.
+        seed: of `random`.
+    """
+    if policy == "first":
+        return (0,)
+    if policy == "first+previous_k":
+        return (0,) if index - k <= 0 else (0, index - k)
+    if policy == "random":
+        chosen = np.random.default_rng((seed, count)).choice(count, min(k, count), replace=False)
+        return tuple(sorted(int(i) for i in chosen))
+    return tuple(range(0, index + 1, k))[-KEPT_MEMORIES:]
+
+
+class ClipSegmenter:
+    """Segments the frames of one clip.
+
+    Args:
+        network: in evaluation mode.
+        read: index -> frame (H, W, 3) uint8 RGB.
+        count: frames of the clip.
+        policy, k, seed: see `reference_indices`.
+    """
+
+    def __init__(
+        self,
+        network: PDNet,
+        read: Callable[[int], np.ndarray],
+        count: int,
+        policy: str = "first",
+        k: int = 5,
+        seed: int = 0,
+    ) -> None:
+        self.network, self.read, self.count = network, read, count
+        self.policy, self.k, self.seed = policy, k, seed
+        self.device = next(network.parameters()).device
+        self._remember = lru_cache(KEPT_MEMORIES)(self._encode)
+
+    def _input(self, frame: np.ndarray) -> Tensor:
+        image = frame_tensor(frame, self.network.config.input_size)[None].to(self.device)
+        return self.network.encoder.normalise(image)
+
+    def _encode(self, index: int) -> Memory | None:
+        return self.network.encode_reference(self._input(self.read(index)))
+
+    def memory(self, index: int) -> Memory | None:
+        """The memory that frame `index` looks into."""
+        chosen = reference_indices(self.policy, index, self.count, self.k, self.seed)
+        memories = [self._remember(i) for i in chosen]
+        return None if memories[0] is None else reduce(Memory.joined, memories)
+
+    @torch.inference_mode()
+    def segment(self, index: int, frame: np.ndarray | None = None) -> Segmentation:
+        """Frame `index` (read, unless given) -> its `Segmentation`."""
+        frame = self.read(index) if frame is None else frame
+        output = self.network.segment(self._input(frame), self.memory(index))
+        probability = resize(output.logits.float(), frame.shape[:2]).sigmoid()[0, 0].cpu().numpy()
+        parts = None if output.parts is None else output.parts.masks[0].float().cpu().numpy()
+        return Segmentation(probability, parts)
+
+    def __iter__(self) -> Iterator[Segmentation]:
+        """Every frame of the clip in order."""
+        for index in range(self.count):
+            yield self.segment(index)
+
+
+def segment_frames(
+    network: PDNet, frames: Sequence[np.ndarray], policy: str = "first", k: int = 5
+) -> list[Segmentation]:
+    """Segments frames that are in memory already."""
+    return list(ClipSegmenter(network, frames.__getitem__, len(frames), policy, k))

@@ -1,0 +1,318 @@
+"""The training recipe of the paper's section 5.1, step by step."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from pdnet.checkpoint import save_network
+from pdnet.config import Config
+from pdnet.data.layout import Clip, image_pairs, read_tree
+from pdnet.data.sampling import EpochSampler, ImageDataset, PairDataset
+from pdnet.errors import InputError
+from pdnet.figures import sample_figure
+from pdnet.files import write_json
+from pdnet.losses import PDNetLoss
+from pdnet.model import PDNet
+from pdnet.tracking import Run
+from pdnet.training.health import part_health
+from pdnet.training.schedule import learning_rates, step_kinds
+from pdnet.training.state import (
+    Progress,
+    data_hash,
+    fingerprint,
+    load_state,
+    save_state,
+    seed_everything,
+    write_table,
+)
+from pdnet.validate import validate
+
+
+class Stopped(Exception):
+    """SIGINT or SIGTERM came; the state is saved and the same command goes on from there."""
+
+
+class Training:
+    """One training run on a prepared data set.
+
+    Args:
+        config: all parameters.
+        data: root of the working copy (MVPS layout).
+        out: folder for the model, the resumable state and the tables.
+        run_name: in MLflow.
+        parent: MLflow id of a parent run.
+    """
+
+    def __init__(
+        self, config: Config, data: Path, out: Path, run_name: str = "train", parent: str | None = None
+    ) -> None:
+        self.config, self.out = config, out
+        train = config.train
+        if train.threads:
+            torch.set_num_threads(train.threads)
+        seed_everything(config.seed)
+        self.fabric = Fabric(accelerator="auto", devices=1, precision=train.precision)
+        self.clips, self.held_back = split_holdout(read_tree(data).clips("train"), train.holdout)
+        size = config.model.input_size
+        self.videos = PairDataset(self.clips, size, train.crop, train.reference, config.seed)
+        self.images = ImageDataset(image_pairs(data), size, train.crop, config.seed)
+        self.video_steps = train.steps_per_epoch or max(1, len(self.videos) // train.batch_size)
+        self.kinds = step_kinds(train, self.video_steps, bool(len(self.images)))
+        # channels last: the same numbers, about 1.5 times the steps per second on a CPU
+        self.network = PDNet(config.model, pretrained=True).to(memory_format=torch.channels_last)
+        self.loss = PDNetLoss(config.loss, config.model.parts, self.network.has_parts)
+        backbone = list(self.network.encoder.backbone.parameters())
+        known = {id(p) for p in backbone}
+        heads = [p for m in (self.network, self.loss) for p in m.parameters() if p.requires_grad and id(p) not in known]
+        optimiser = torch.optim.SGD(
+            [{"params": backbone}, {"params": heads}], lr=0.0, momentum=train.momentum, weight_decay=train.weight_decay
+        )
+        self.heads = heads
+        self.head_norms = _norms_outside(self.network, self.network.encoder.backbone)
+        self.loss.to(self.fabric.device)
+        self.model, self.optimiser = self.fabric.setup(self.network, optimiser)
+        self.data_hash = data_hash(data)
+        wanted = fingerprint(config, self.data_hash)
+        modules = {"network": self.network, "loss": self.loss}
+        self.modules, self.state_file = modules, out / "state" / "training.pt"
+        resumed = load_state(self.state_file, wanted, modules, self._raw_optimiser())
+        self.progress = resumed or Progress(wanted)
+        if resumed:
+            sys.stderr.write(f"resuming at epoch {resumed.epoch}, step {resumed.step}\n")
+        self.run = Run(f"pdnet-{config.profile}", run_name, self.progress.run_id, parent)
+        self.progress.run_id = self.run.run_id
+        if not resumed:
+            self.run.parameters(config, data_hash=self.data_hash, device=str(self.fabric.device))
+        self._stop = False
+
+    def _raw_optimiser(self) -> torch.optim.Optimizer:
+        return getattr(self.optimiser, "optimizer", self.optimiser)
+
+    @property
+    def total(self) -> int:
+        """Steps of the whole training, image steps included."""
+        return self.config.train.epochs * len(self.kinds)
+
+    def fit(self) -> Path:
+        """Trains to the end and returns the checkpoint's path.
+
+        Raises:
+            Stopped: a signal came; nothing is lost.
+        """
+        previous = {s: signal.signal(s, self._on_signal) for s in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            self.batches = {kind: self._batches(kind) for kind in set(self.kinds)}
+            with tqdm(total=self.total, initial=self._done(), desc="train", unit="step", dynamic_ncols=True) as bar:
+                while self.progress.epoch < self.config.train.epochs:
+                    self._epoch(bar)
+            return self._finish()
+        except Stopped:
+            self.run.end("KILLED")
+            raise
+        except BaseException:
+            self.run.end("FAILED")
+            raise
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+    def _on_signal(self, number: int, frame: object) -> None:
+        if self._stop:
+            raise KeyboardInterrupt  # asked twice: stop now
+        self._stop = True
+        sys.stderr.write("\nstopping after this step (again to stop at once) ...\n")
+
+    def _done(self) -> int:
+        return self.progress.epoch * len(self.kinds) + self.progress.step
+
+    def _epoch(self, bar: tqdm) -> None:
+        progress, epoch, first = self.progress, self.progress.epoch, self.progress.step
+        self.model.train()
+        for kind in self.kinds[first:]:
+            began = time.perf_counter()
+            row = {
+                "step": self._done(),
+                "epoch": epoch,
+                "kind": kind,
+                **self._step(kind, next(self.batches[kind]), epoch),
+            }
+            progress.history.append(row)
+            progress.step += 1
+            self._log_step(row, time.perf_counter() - began)
+            bar.set_postfix(loss=f"{row['total']:.3f}", refresh=False)
+            bar.update()
+            if self._stop:
+                self._save()
+                raise Stopped(f"stopped at step {self._done()} of {self.total}; the same command resumes")
+        self._validate(epoch)
+        progress.epoch, progress.step = epoch + 1, 0
+        self._save()
+
+    def _batches(self, kind: str) -> Iterator[dict[str, Tensor]]:
+        """All batches of one kind from here to the end of the training."""
+        dataset: Dataset = self.videos if kind == "video" else self.images
+        train, seed = self.config.train, self.config.seed
+        start = (self.progress.epoch, self.kinds[: self.progress.step].count(kind))
+        stream = 0 if kind == "video" else 1
+        sampler = EpochSampler(
+            len(dataset), train.batch_size, self.kinds.count(kind), train.epochs, seed, stream, start
+        )
+        # a plain fork inherits the locks of OpenCV's and MLflow's threads and may hang
+        context = "forkserver" if train.workers else None
+        return iter(
+            DataLoader(
+                dataset,
+                batch_sampler=sampler,
+                num_workers=train.workers,
+                worker_init_fn=_quiet_worker,
+                multiprocessing_context=context,
+            )
+        )
+
+    def _step(self, kind: str, batch: dict[str, Tensor], epoch: int) -> dict[str, float]:
+        """One optimiser step; the terms of its loss and its learning rates."""
+        batch = {k: v.to(self.fabric.device, memory_format=torch.channels_last) for k, v in batch.items()}
+        iteration = self._done()
+        rates = learning_rates(self.config.train, kind, iteration, self.total, epoch)
+        for group, rate in zip(self._raw_optimiser().param_groups, rates, strict=True):
+            group["lr"] = rate
+        with _frozen_statistics(self.head_norms if kind == "image" and self.config.train.image_steps == "ours" else []):
+            terms = self._losses(kind, batch)
+        self.optimiser.zero_grad(set_to_none=True)
+        self.fabric.backward(terms["total"])
+        if kind == "image" and self.config.train.image_steps == "ours":
+            for parameter in self.heads:
+                parameter.grad = None  # SGD then leaves weight and momentum alone
+        if self.config.train.clip_gradient:
+            nn.utils.clip_grad_norm_(
+                [p for g in self._raw_optimiser().param_groups for p in g["params"]], self.config.train.clip_gradient
+            )
+        self.optimiser.step()
+        values = {name: float(value.detach()) for name, value in terms.items()}
+        if not all(v == v and abs(v) != float("inf") for v in values.values()):
+            raise InputError(
+                f"step {iteration}: the loss is not finite ({values}); lower train.lr_*, or set train.clip_gradient. "
+                "The last epoch's state is kept"
+            )
+        return {**values, "lr_backbone": rates[0], "lr_heads": rates[1]}
+
+    def _losses(self, kind: str, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        target = self.network.encoder.normalise(batch["target"])
+        if kind == "image":
+            output = self.model(target, target)
+            return self.loss.image_step(output, batch["mask"])
+        output = self.model(target, self.network.encoder.normalise(batch["reference"]))
+        self.last_output = output
+        activation = self.config.model.part_activation
+        return self.loss.video_step(
+            output, batch["target"], batch["reference"], batch["mask"], batch["reference_mask"], activation
+        )
+
+    def _log_step(self, row: dict, seconds: float) -> None:
+        numbers = {f"loss/{k}": v for k, v in row.items() if isinstance(v, float) and not k.startswith("lr_")}
+        rates = {k.replace("lr_", "lr/"): v for k, v in row.items() if k.startswith("lr_")}
+        self.run.metrics(
+            row["step"], **numbers, **rates, **{"speed/samples_per_second": self.config.train.batch_size / seconds}
+        )
+
+    def _validate(self, epoch: int) -> None:
+        train, last = self.config.train, epoch + 1 == self.config.train.epochs
+        row: dict[str, float] = {"epoch": epoch, "memory_gib": _peak_memory()}
+        if self.network.has_parts:
+            row.update(part_health(self.last_output.parts, getattr(self.loss, "basis", None)))
+            if row["live_parts"] < self.config.model.parts:
+                sys.stderr.write(
+                    f"\nwarning: epoch {epoch}: {row['live_parts']:.0f} of {self.config.model.parts} parts are alive\n"
+                )
+        if self.held_back and ((epoch + 1) % train.validate_every == 0 or last):
+            row.update(validate(self.network, self.held_back, self.config.evaluate.threshold, train.validation_frames))
+            self.run.figure(sample_figure(self.network, self.held_back[:4]), f"samples/epoch_{epoch:03d}.png")
+            self.network.train()
+        self.progress.validation.append(row)
+        named = {("validation/" if "Mean" in key else "health/") + key.replace("&", "and"): v for key, v in row.items()}
+        self.run.metrics(self._done(), **named)
+        self.run.flush()
+
+    def _save(self) -> None:
+        save_state(self.state_file, self.progress, self.modules, self._raw_optimiser())
+        write_table(self.out / "history.csv", self.progress.history)
+        write_table(self.out / "validation.csv", self.progress.validation)
+
+    def _finish(self) -> Path:
+        self.network.eval()
+        path = self.out / "pdnet.safetensors"
+        save_network(self.network, path, {"profile": self.config.profile, "epochs": str(self.config.train.epochs)})
+        summary = {"parameters": sum(p.numel() for p in self.network.parameters()), "steps": self.total}
+        summary["final_loss"] = self.progress.history[-1]["total"]
+        if self.progress.validation:
+            summary.update({k: v for k, v in self.progress.validation[-1].items() if k not in ("epoch", "memory_gib")})
+        write_json(self.out / "summary.json", summary)
+        self.progress.finished = True
+        self._save()
+        self.run.file(path, "checkpoint")
+        self.run.end()
+        return path
+
+
+def split_holdout(clips: Sequence[Clip], holdout: Sequence[str]) -> tuple[list[Clip], list[Clip]]:
+    """Training clips, and those kept from training for validation.
+
+    Raises:
+        InputError: a name in `train.holdout` is no training clip, or nothing is left to train on.
+    """
+    names = [clip.name for clip in clips]
+    for name in holdout:
+        if name not in names:
+            raise InputError(f"train.holdout: '{name}' is no training clip; known: {', '.join(names)}")
+    kept = [clip for clip in clips if clip.name in holdout]
+    left = [clip for clip in clips if clip.name not in holdout]
+    if not left:
+        raise InputError("train.holdout: every training clip is held back, none is left to train on")
+    return left, kept
+
+
+class _frozen_statistics:
+    """Batch norms whose running statistics stay where they are inside the `with` block."""
+
+    def __init__(self, norms: list[nn.BatchNorm2d]) -> None:
+        self.norms = norms
+
+    def __enter__(self) -> None:
+        self.momenta = [norm.momentum for norm in self.norms]
+        for norm in self.norms:
+            norm.momentum = 0.0
+
+    def __exit__(self, *_: object) -> None:
+        for norm, momentum in zip(self.norms, self.momenta, strict=True):
+            norm.momentum = momentum
+
+
+def _norms_outside(network: nn.Module, backbone: nn.Module) -> list[nn.BatchNorm2d]:
+    inside = {id(m) for m in backbone.modules()}
+    return [m for m in network.modules() if isinstance(m, nn.BatchNorm2d) and id(m) not in inside]
+
+
+def _peak_memory() -> float:
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 2**30
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def _quiet_worker(_: int) -> None:
+    """A loader's worker leaves signals to the main process and uses one thread."""
+    import cv2
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    cv2.setNumThreads(1)

@@ -1,0 +1,35 @@
+"""Learning rates: polynomial decay with a late halving, and which group learns on which step."""
+
+from __future__ import annotations
+
+from pdnet.config import TrainConfig
+
+
+def decay(config: TrainConfig, iteration: int, total: int, epoch: int) -> float:
+    """Factor on every learning rate: (1 - it / total)^power, times `late_factor` from epoch `late_epoch` on.
+
+    The power 0.9 and the halving from epoch 6 are the authors' code's; the paper gives only the maximum rates.
+    """
+    late = config.late_factor if epoch >= config.late_epoch else 1.0
+    return late * (1 - iteration / total) ** config.power
+
+
+def learning_rates(config: TrainConfig, kind: str, iteration: int, total: int, epoch: int) -> tuple[float, float]:
+    """(backbone, heads) rates of an `image` or a `video` step.
+
+    On image steps the heads' rate is 0 (`official`: momentum still moves them) or unused (`ours`: no gradients).
+    """
+    factor = decay(config, iteration, total, epoch)
+    if kind == "image":
+        return config.lr_image * factor, 0.0
+    return config.lr_video_backbone * factor, config.lr_video_heads * factor
+
+
+def step_kinds(config: TrainConfig, video_steps: int, images: bool) -> list[str]:
+    """The steps of one epoch in order: an image step before every `image_every` video steps."""
+    kinds: list[str] = []
+    for step in range(video_steps):
+        if images and config.image_steps != "none" and step % config.image_every == 0:
+            kinds.append("image")
+        kinds.append("video")
+    return kinds
