@@ -161,6 +161,35 @@ def segment(
     print(f"{count} masks in {folder}")
 
 
+bench = typer.Typer(help="Measure ways of computing the same thing, side by side in one process.", no_args_is_help=True)
+app.add_typer(bench, name="bench")
+
+
+@bench.callback()
+def _bench() -> None:
+    """Keeps `model` a word of its own: `pdnet bench model`."""
+
+
+@bench.command("model")
+@one_line_errors
+def bench_model(
+    backbone: Annotated[str, typer.Option(help="torchvision or timm name.")] = "resnet50",
+    size: Annotated[int, typer.Option(min=32, help="Side of the square input.")] = 480,
+    parts: Annotated[int, typer.Option(min=2)] = 5,
+    rounds: Annotated[int, typer.Option(min=1, help="Timed rounds.")] = 5,
+    out: Annotated[Path, typer.Option("--out", "-o", help="JSON file.")] = Path("bench-model.json"),
+) -> None:
+    """Cost of the network: cached reference, grouped parts, part losses on the grid; prints a table, writes JSON."""
+    from pdnet.bench import bench_model as measure
+    from pdnet.bench import table
+    from pdnet.config import ModelConfig
+    from pdnet.files import write_json
+
+    result = measure(ModelConfig(backbone=backbone, input_size=(size, size), parts=parts), rounds)
+    write_json(out, result)
+    print(table(result))
+
+
 @app.command("import-official")
 @one_line_errors
 def import_official(

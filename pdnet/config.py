@@ -93,7 +93,7 @@ class TrainConfig(Section):
     epochs: int = Field(60, ge=1)
     steps_per_epoch: int | None = Field(None, ge=1)  # video steps; null: once through the training frames
     batch_size: int = Field(4, ge=1)
-    image_steps: Literal["ours", "official", "none"] = "ours"
+    image_steps: Literal["ours", "official", "all", "none"] = "ours"  # what they train: methods in docs/presets.md
     image_every: int = Field(2, ge=1)  # video steps after each image step
     lr_image: float = Field(2.5e-4, gt=0)
     lr_video_backbone: float = Field(2.5e-5, gt=0)
@@ -169,6 +169,9 @@ def load_config(path: Path | str = "params.yaml") -> Config:
 
 def resolve(raw: dict[str, Any], where: str = "parameters") -> Config:
     """Parameters as written -> `Config`: section, else profile, else preset, else the field's default."""
+    for section in SECTIONS:
+        if not isinstance(raw.get(section) or {}, dict):
+            raise InputError(f"{where}: {section} must be a group of names and values, not {raw[section]!r}")
     profile = _choice(raw.get("profiles"), raw.get("profile"), "profile", where)
     preset_name = _first((raw.get("model") or {}).get("preset"), (profile.get("model") or {}).get("preset"), "paper")
     preset = _choice(raw.get("presets"), preset_name, "model.preset", where)
@@ -180,8 +183,6 @@ def resolve(raw: dict[str, Any], where: str = "parameters") -> Config:
         values: dict[str, Any] = {}
         for layer in (preset, profile, raw):
             given = layer.get(section) or {}
-            if not isinstance(given, dict):
-                raise InputError(f"{where}: {section} must be a group of names and values")
             values.update({key: value for key, value in given.items() if value is not None or key not in values})
         merged[section] = {key: value for key, value in values.items() if value is not None or layer_null(section, key)}
     try:

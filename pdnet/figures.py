@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import cv2
 import matplotlib
@@ -10,9 +11,10 @@ import numpy as np
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from pdnet.data.images import read_frame, read_mask
-from pdnet.data.layout import Clip
+from pdnet.data.images import read_frame, read_labels, read_mask
+from pdnet.data.layout import Clip, read_tree
 from pdnet.model import PDNet
+from pdnet.sample.body import PARTS_PER_PERSON
 from pdnet.segment import ClipSegmenter
 
 matplotlib.rcParams.update({"svg.hashsalt": "pdnet", "figure.dpi": 100, "savefig.bbox": "tight"})
@@ -102,3 +104,17 @@ def sample_figure(network: PDNet, clips: Sequence[Clip], threshold: float = 0.5)
     network.train(was_training)
     titles = ("frame", "truth", "prediction (green hit, orange missed, pink false)", "parts")
     return tile(rows, titles, [clip.name for clip in clips])
+
+
+def gallery_figure(root: Path, set_name: str = "val") -> Figure:
+    """One clip of every category of a rendered tree: two of its frames, the mask and the true parts."""
+    clips = {clip.category: clip for clip in read_tree(root).clips(set_name)}.values()
+    rows = []
+    for clip in clips:
+        first, later = clip.frames[0], clip.frames[len(clip.frames) // 2]
+        frame, labels = read_frame(clip.frame(later)), read_labels(root / "Parts" / "480p" / clip.name / f"{later}.png")
+        tint = (part_palette(PARTS_PER_PERSON)[(labels.astype(int) - 1) % PARTS_PER_PERSON] * 255).astype(np.uint8)
+        parts = np.where(labels[..., None] > 0, tint, frame // 3)
+        rows.append([read_frame(clip.frame(first)), frame, overlay_mask(frame, read_mask(clip.mask(later))), parts])
+    titles = ("first frame (the reference)", "a later frame", "true mask", "true parts")
+    return tile(rows, titles, [clip.name.replace("/", "\n") for clip in clips], height=1.6)

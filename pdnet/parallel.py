@@ -5,12 +5,21 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_all_start_methods, get_context
 from typing import TypeVar
 
 from tqdm import tqdm
 
+# a plain fork inherits the locks of OpenCV's, torch's and MLflow's threads and may hang
+START_METHOD = "forkserver" if "forkserver" in get_all_start_methods() else "spawn"
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def progress(items: Iterable[Item], what: str, total: int | None = None, unit: str = "it") -> Iterable[Item]:
@@ -25,12 +34,12 @@ def each(
 
     Memory is bounded: at most a few items per worker are in flight. The first error ends the work.
     """
-    workers = workers or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else workers or os.cpu_count()
-    if workers <= 1 or len(items) <= 1:
+    workers = min(workers or cores(), len(items))
+    if workers <= 1:
         return [work(item) for item in progress(items, what, unit=unit)]
     results: dict[int, Result] = {}
     with (
-        ProcessPoolExecutor(workers, initializer=_one_thread) as pool,
+        ProcessPoolExecutor(workers, get_context(START_METHOD), _one_thread) as pool,
         tqdm(total=len(items), desc=what, unit=unit, mininterval=0.5, dynamic_ncols=True) as bar,
     ):
         waiting = {}

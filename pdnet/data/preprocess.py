@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,12 +62,22 @@ def preprocess(raw: Path, out: Path, config: PreprocessConfig) -> int:
         folder = out / "Images" / image.parent.parent.name
         jobs.append(_job(image, folder / "img" / f"{image.stem}.jpg", "frame", config))
         jobs.append(_job(mask, folder / "mask" / f"{image.stem}.png", "mask", config, like=image))
+    _start_anew_if_other(out, config)
     chunks = [jobs[i : i + 16] for i in range(0, len(jobs), 16)]
     each(_run, chunks, f"resize to {config.short_side}p", config.workers, unit="16 files")
     _remove_others(out, {job.target for job in jobs})
     for name in SETS:
         write_text(out / "ImageSets" / f"{name}.txt", "".join(line + "\n" for line in read_list(raw, name)))
     return len(jobs)
+
+
+def _start_anew_if_other(out: Path, config: PreprocessConfig) -> None:
+    """Clears what other parameters made; the same ones go on where they stopped."""
+    text = config.model_dump_json(exclude={"workers"}) + "\n"
+    marker = out / "preprocess.json"
+    if out.is_dir() and (not marker.is_file() or marker.read_text() != text):
+        shutil.rmtree(out)
+    write_text(marker, text)
 
 
 def _job(source: Path, target: Path, kind: str, config: PreprocessConfig, like: Path | None = None) -> Job:

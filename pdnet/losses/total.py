@@ -104,7 +104,7 @@ class PDNetLoss(nn.Module):
             activation: the model's part activation.
         """
         c = self.config
-        truth, saliency, predictions = self._on_one_grid(parts, mask, activation)
+        truth, saliency, predictions = self.on_one_grid(parts, mask, activation)
         true_masks, predicted_masks = truth * predictions, saliency * predictions
 
         def combined(of_truth: Tensor, of_saliency: Tensor) -> Tensor:
@@ -128,7 +128,7 @@ class PDNetLoss(nn.Module):
             terms["area"] = c.area * (area_variance(true_masks) + area_variance(predicted_masks)) / 2
         return terms
 
-    def _on_one_grid(self, parts: Parts, mask: Tensor, activation: str) -> tuple[Tensor, Tensor, Tensor]:
+    def on_one_grid(self, parts: Parts, mask: Tensor, activation: str) -> tuple[Tensor, Tensor, Tensor]:
         """Truth, saliency and part predictions on the part grid, or all at full size as the authors have it."""
         if self.config.resolution == "grid":
             truth = F.interpolate(mask.float(), size=parts.masks.shape[-2:], mode="area")

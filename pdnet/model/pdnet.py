@@ -105,7 +105,10 @@ class PDNet(nn.Module):
             auxiliary: also give the auxiliary logits.
         """
         appearance, logits = self.encoder(target, auxiliary)
-        reference_appearance, reference_logits = self.encoder(reference, auxiliary)
+        if reference is target:  # a single image, or a clip's first frame: one encoding serves as both
+            reference_appearance, reference_logits = appearance, logits
+        else:
+            reference_appearance, reference_logits = self.encoder(reference, auxiliary)
         if not self.has_parts:
             output, reference_parts = self._with_motion(appearance, None, target.shape[-2:], logits), None
         else:

@@ -16,7 +16,7 @@ from pdnet.sample.body import ACTIONS, JOINTS, PARTS
 from pdnet.sample.scene import FPS, Clip, Person, Scene
 
 ANNOTATED_EVERY = 5  # as MVPS
-JPEG_QUALITY = 92
+JPEG_QUALITY = 90
 IMAGE_BACKDROPS = (
     "clutter",
     "shelves",

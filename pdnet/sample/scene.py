@@ -82,7 +82,7 @@ class Scene:
         self.desk = cloth(rng.uniform(40, 220, 3), PATTERNS[rng.integers(len(PATTERNS))], rng)
         self.prop = cloth(rng.uniform(20, 245, 3), PATTERNS[rng.integers(len(PATTERNS))], rng)
         self.lights = rng.uniform(0.2, 0.8, (3, 2)), rng.uniform(0.5, 1.5, 3), rng.uniform(0.5, 1.4, (3, 3))
-        self.phase, self.noise = rng.uniform(0, 2 * np.pi), rng.normal(0, 5.0, (256, 256, 3)).astype(np.float32)
+        self.phase, self.noise = rng.uniform(0, 2 * np.pi), rng.normal(0, 3.0, (256, 256, 3)).astype(np.float32)
 
     def render(self, number: int) -> Frame:
         """Frame `number` (at 30 FPS), the same whenever and wherever it is rendered."""

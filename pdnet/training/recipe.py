@@ -23,6 +23,7 @@ from pdnet.figures import sample_figure
 from pdnet.files import write_json
 from pdnet.losses import PDNetLoss
 from pdnet.model import PDNet
+from pdnet.parallel import START_METHOD
 from pdnet.tracking import Run
 from pdnet.training.health import part_health
 from pdnet.training.schedule import learning_rates, step_kinds
@@ -167,8 +168,7 @@ class Training:
         sampler = EpochSampler(
             len(dataset), train.batch_size, self.kinds.count(kind), train.epochs, seed, stream, start
         )
-        # a plain fork inherits the locks of OpenCV's and MLflow's threads and may hang
-        context = "forkserver" if train.workers else None
+        context = START_METHOD if train.workers else None
         return iter(
             DataLoader(
                 dataset,

@@ -17,11 +17,12 @@ def decay(config: TrainConfig, iteration: int, total: int, epoch: int) -> float:
 def learning_rates(config: TrainConfig, kind: str, iteration: int, total: int, epoch: int) -> tuple[float, float]:
     """(backbone, heads) rates of an `image` or a `video` step.
 
-    On image steps the heads' rate is 0 (`official`: momentum still moves them) or unused (`ours`: no gradients).
+    On image steps the heads' rate is 0 (`official`: momentum still moves them), unused (`ours`: no gradients), or
+    that of a video step (`all`: images train the heads too, as F2Net's do).
     """
     factor = decay(config, iteration, total, epoch)
     if kind == "image":
-        return config.lr_image * factor, 0.0
+        return config.lr_image * factor, config.lr_video_heads * factor if config.image_steps == "all" else 0.0
     return config.lr_video_backbone * factor, config.lr_video_heads * factor
 
 

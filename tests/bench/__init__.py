@@ -1,0 +1,1 @@
+"""Side-by-side timings; `make bench` runs them. Nothing here is a test."""

@@ -1,0 +1,66 @@
+"""Parameters: precedence, and one line for what is wrong."""
+
+from __future__ import annotations
+
+import pytest
+from conftest import ROOT, write_params
+
+from pdnet.config import load_config
+from pdnet.errors import InputError
+
+
+def test_the_default_is_the_sample():
+    config = load_config(ROOT / "params.yaml")
+    assert config.profile == "sample" and config.data.source == "sample"
+    assert config.model.backbone == "tf_efficientnet_lite0" and config.model.parts == 5
+
+
+@pytest.mark.parametrize("profile", ["sample", "davis", "paper"])
+@pytest.mark.parametrize("preset", ["paper", "official"])
+def test_every_profile_and_preset_resolves(tmp_path, profile, preset):
+    config = load_config(write_params(tmp_path / "p.yaml", profile=profile, model__preset=preset))
+    assert config.loss.combine == {"paper": "mean", "official": "official"}[preset]
+
+
+def test_section_before_profile_before_preset(tmp_path):
+    config = load_config(write_params(tmp_path / "p.yaml", profile="paper"))
+    assert config.train.lr_video_backbone == 2.5e-5 and config.model.backbone == "resnet50"
+    config = load_config(write_params(tmp_path / "p.yaml", profile="paper", model__preset="official"))
+    assert config.train.lr_video_backbone == 2.5e-6
+    config = load_config(
+        write_params(tmp_path / "p.yaml", profile="paper", train__lr_video_backbone=1e-3, model__parts=3)
+    )
+    assert config.train.lr_video_backbone == 1e-3 and config.model.parts == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"model__part": 3}, "unknown parameter 'model.part'; known here: preset, backbone"),
+        ({"modle": {}}, "unknown parameter 'modle'"),
+        ({"model__parts": 0}, "model.parts = 0: input should be greater than or equal to 1"),
+        ({"model__parts": "many"}, "model.parts = 'many'"),
+        ({"profile": "mine"}, "profile 'mine' is unknown; known: sample, davis, paper"),
+        ({"model__preset": "theirs"}, "model.preset 'theirs' is unknown"),
+        ({"profiles__sample__model": {"backbones": 1}}, "unknown parameter 'model.backbones'"),
+        ({"profiles__sample": {"modell": {}}}, "unknown parameter 'profiles.sample.modell'"),
+        ({"train": 3}, "train must be a group"),
+        ({"evaluate__threshold": 1.5}, "evaluate.threshold = 1.5"),
+    ],
+)
+def test_a_wrong_parameter_is_named_before_any_work(cli, tmp_path, monkeypatch, changes, says):
+    monkeypatch.chdir(tmp_path)
+    status, text = cli("download", "--params", write_params(tmp_path / "p.yaml", **changes))
+    assert status == 2 and says in text.replace("\n", " "), text
+    assert not (tmp_path / "data").exists()
+
+
+def test_no_parameters_and_no_yaml(tmp_path):
+    with pytest.raises(InputError, match="no such parameter file"):
+        load_config(tmp_path / "none.yaml")
+    (tmp_path / "p.yaml").write_text("a: [")
+    with pytest.raises(InputError, match="not YAML"):
+        load_config(tmp_path / "p.yaml")
+    (tmp_path / "p.yaml").write_text("text")
+    with pytest.raises(InputError, match="expected names and values"):
+        load_config(tmp_path / "p.yaml")

@@ -1,0 +1,156 @@
+"""Losses: the authors' numbers, gradients in float64, and the inputs that break careless ones."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from conftest import GOLDEN_MODEL
+
+from pdnet.config import LossConfig, ModelConfig
+from pdnet.losses import PDNetLoss
+from pdnet.losses.parts import area_variance, geometric_concentration, orthonormality, semantic_consistency
+from pdnet.losses.segmentation import l1, weighted_bce
+from pdnet.model import PDNet
+
+GOLDEN = json.loads((GOLDEN_MODEL / "losses.json").read_text())
+
+
+def golden_inputs():
+    g = np.random.default_rng(GOLDEN["seed"])
+    h, w = GOLDEN["h"], GOLDEN["w"]
+
+    def draw(*shape):
+        return torch.from_numpy(g.standard_normal(shape).astype(np.float32))
+
+    parts, saliency, label = draw(2, 5, h, w), draw(2, 1, h, w), (draw(2, 1, h, w) > 0.3).float()
+    return parts, saliency, label, draw(2, 512, h, w).abs(), draw(5, 512).abs(), draw(2, 1, h, w)
+
+
+def test_every_term_equals_the_authors():
+    parts, saliency, label, features, basis, logits = golden_inputs()
+    d, s = parts.softmax(1), saliency.sigmoid()
+    ours = {
+        "wbce": weighted_bce(logits, label),
+        "l1": l1(logits, label),
+        "geo_gt": geometric_concentration(label * d),
+        "geo_pred": geometric_concentration(s * d),
+        "sem_gt": semantic_consistency(label * d, label, features, basis),
+        "sem_pred": semantic_consistency(s * d, s, features, basis),
+        "orth": orthonormality(basis),
+        "area_gt": area_variance(label * d),
+        "area_pred": area_variance(s * d),
+    }
+    assert set(ours) == set(GOLDEN["values"])
+    for name, value in GOLDEN["values"].items():
+        assert float(ours[name]) == pytest.approx(value, rel=1e-4), name
+
+
+def test_gradients_in_float64():
+    torch.manual_seed(0)
+    logits = torch.randn(2, 3, 5, 4, dtype=torch.float64, requires_grad=True)
+    basis = (torch.rand(3, 6, dtype=torch.float64) + 0.1).requires_grad_()
+    mask = (torch.rand(2, 1, 5, 4) > 0.4).double()
+    features = torch.rand(2, 6, 5, 4, dtype=torch.float64)
+    check = torch.autograd.gradcheck
+    assert check(lambda x: geometric_concentration(mask * x.softmax(1), 1e-3), (logits,))
+    assert check(lambda x, w: semantic_consistency(mask * x.softmax(1), mask, features, w), (logits, basis))
+    assert check(lambda x: area_variance(mask * x.softmax(1)), (logits,))
+    assert check(orthonormality, (basis,))
+
+
+def test_a_permutation_of_the_parts_changes_nothing():
+    parts, _, label, features, basis, _ = golden_inputs()
+    order = torch.tensor([3, 0, 4, 1, 2])
+    masks = label * parts.softmax(1)
+    for loss in (geometric_concentration, area_variance):
+        torch.testing.assert_close(loss(masks), loss(masks[:, order]))
+    torch.testing.assert_close(orthonormality(basis), orthonormality(basis[order]))
+    torch.testing.assert_close(
+        semantic_consistency(masks, label, features, basis),
+        semantic_consistency(masks[:, order], label, features, basis[order]),
+    )
+
+
+def test_smoothing_takes_the_reward_off_dead_parts():
+    body = torch.zeros(1, 1, 120, 120)
+    body[..., 15:105, 40:80] = 1
+    bands = torch.zeros(1, 5, 120, 120)
+    for k in range(5):
+        bands[:, k, 15 + 18 * k : 33 + 18 * k, 40:80] = 1
+    collapsed = torch.zeros(1, 5, 120, 120)
+    collapsed[:, 0] = body[:, 0]
+    assert float(geometric_concentration(bands)) == pytest.approx(0.2225, abs=2e-3)
+    assert float(geometric_concentration(collapsed)) == pytest.approx(0.2245, abs=2e-3)  # hardly worse: the trap
+    assert float(geometric_concentration(collapsed, 1e-3)) > 5 * float(geometric_concentration(bands, 1e-3))
+    assert float(area_variance(collapsed)) == pytest.approx(0.2) and float(area_variance(bands)) < 1e-8
+
+
+MODEL = {"backbone": "resnet18", "weights": "none", "channels": 16, "part_channels": 8, "attention_channels": 8}
+LOSS = {"feature_network": "resnet18", "feature_weights": "none"}
+
+
+def empty(shape):
+    return torch.zeros(shape)
+
+
+def full(shape):
+    return torch.ones(shape)
+
+
+def single_pixel(shape):
+    mask = torch.zeros(shape)
+    mask[..., 20, 30] = 1
+    return mask
+
+
+@pytest.mark.parametrize("make", [empty, full, single_pixel])
+@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize("resolution", ["grid", "full"])
+def test_finite_whatever_the_masks(make, batch, resolution):
+    torch.manual_seed(0)
+    network = PDNet(ModelConfig(**MODEL, parts=3))
+    loss = PDNetLoss(LossConfig(**LOSS, resolution=resolution), 3)
+    x, mask = torch.rand(batch, 3, 64, 64), make((batch, 1, 64, 64))
+    terms = loss.video_step(network.train()(x, x.flip(3)), x, x.flip(3), mask, mask.flip(3), "softmax")
+    terms["total"].backward()
+    assert all(torch.isfinite(v) for v in terms.values())
+    assert all(torch.isfinite(p.grad).all() for p in network.parameters() if p.grad is not None)
+    assert {"geometric", "semantic", "area", "orthonormal"} <= set(terms)
+
+
+def test_finite_in_half_precision():
+    network = PDNet(ModelConfig(**MODEL, parts=3))
+    loss = PDNetLoss(LossConfig(**LOSS), 3)
+    x, mask = torch.rand(2, 3, 64, 64), torch.zeros(2, 1, 64, 64)
+    with torch.autocast("cpu", torch.float16):
+        terms = loss.video_step(network.eval()(x, x), x, x, mask, mask, "softmax")
+    assert all(torch.isfinite(v) for v in terms.values())
+
+
+def test_one_part_switches_the_part_losses_off():
+    network, loss = PDNet(ModelConfig(**MODEL, parts=1)), PDNetLoss(LossConfig(**LOSS), 1)
+    x, mask = torch.rand(2, 3, 64, 64), torch.ones(2, 1, 64, 64)
+    terms = loss.video_step(network(x, x), x, x, mask, mask, "softmax")
+    assert set(terms) == {"final", "auxiliary", "reference", "total"} and not list(loss.parameters())
+
+
+def test_the_presets_combine_differently():
+    network = PDNet(ModelConfig(**MODEL, parts=3)).eval()
+    x, mask = torch.rand(2, 3, 64, 64), (torch.rand(2, 1, 64, 64) > 0.5).float()
+    parts = network(x, x).parts
+    torch.manual_seed(1)
+    paper = PDNetLoss(LossConfig(**LOSS), 3)
+    torch.manual_seed(1)
+    official = PDNetLoss(LossConfig(**LOSS, combine="official"), 3)
+    a, b = (loss.part_terms(parts, x, mask, "softmax") for loss in (paper, official))
+    assert float(b["area"]) == pytest.approx(float(a["area"]))  # eq. (6) in both
+    assert float(a["geometric"]) < float(b["geometric"]) < 2 * float(a["geometric"])
+
+
+def test_an_image_without_people_weighs_no_more_than_the_clamp():
+    logits, mask = torch.zeros(1, 1, 480, 480), torch.zeros(1, 1, 480, 480)
+    assert float(weighted_bce(logits, mask, 20.0)) == pytest.approx(20 * np.log(2), rel=1e-5)
+    assert float(weighted_bce(logits, mask)) == pytest.approx(480 * 480 * np.log(2), rel=1e-5)

@@ -1,0 +1,142 @@
+"""The stages one after another on a tiny sample, notebooks, and a person's own video."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import av
+import nbformat
+import numpy as np
+import pytest
+import yaml
+from conftest import ROOT, TINY, make_tree, save_image, write_params
+
+from pdnet.checkpoint import save_network
+from pdnet.config import ModelConfig
+from pdnet.data.images import read_labels
+from pdnet.errors import InputError
+from pdnet.model import PDNet
+from pdnet.notebook import execute
+
+
+def test_every_stage_from_scripts_to_report(cli, tmp_path, monkeypatch):
+    raw = yaml.safe_load((ROOT / "pipelines/sample/scenes.yaml").read_text())
+    wanted = {"lecture/museum", "news/evening", "news/election", "lecture/planetarium"}
+    clips = [{**c, "frames": 21} for c in raw["clips"] if c["name"] in wanted]
+    (tmp_path / "data/source").mkdir(parents=True)
+    (tmp_path / "data/source/scenes.yaml").write_text(yaml.safe_dump({"clips": clips}))
+    changes = {**TINY, "train__holdout": ["news/evening"], "data__sample_images": 3, "report__best_worst": 1}
+    write_params(tmp_path / "params.yaml", **changes)
+    shutil.copytree(ROOT / "notebooks", tmp_path / "notebooks")
+    monkeypatch.chdir(tmp_path)
+    for stage in ("download", "preprocess", "train", "predict"):
+        status, text = cli(stage)
+        assert status == 0, text
+    rows = {r["method"]: r for r in csv.DictReader((tmp_path / "results/methods.csv").open())}
+    assert set(rows) == {"PDNet", "all background", "mean training mask", "first prediction held still"}
+    assert float(rows["all background"]["J-Mean"]) == 0
+    metrics = json.loads((tmp_path / "results/metrics.json").read_text())
+    assert metrics["J&F-Mean"] == pytest.approx(100 * float(rows["PDNet"]["J&F-Mean"]), abs=1e-3)
+    speed = json.loads((tmp_path / "results/speed.json").read_text())
+    assert speed["fps_model"] > speed["fps_end_to_end"] > 0 and speed["device"]
+    mask = read_labels(tmp_path / "results/predictions/lecture/planetarium/00005.png")
+    assert mask.shape == (480, 854) and set(np.unique(mask)) <= {0, 255}
+    # our own files, scored by the command, give the stage's figures again
+    status, text = cli("evaluate", "results/predictions", "data/480p", "--out", "again")
+    assert (tmp_path / "again/global_results-val.csv").read_bytes() == (
+        tmp_path / "results/global_results-val.csv"
+    ).read_bytes()
+    pages = []
+    for _ in range(2):
+        status, text = cli("report")
+        assert status == 0, text
+        pages.append((tmp_path / "reports/report.html").read_bytes())
+    assert pages[0] == pages[1], "the report differs from run to run"
+    assert b"PDNet (paper)" in pages[0] and pages[0].count(b"data:image/png") >= 4
+
+
+def test_a_broken_cell_is_named_and_no_page_is_written(tmp_path):
+    cells = [nbformat.v4.new_code_cell("1 + 1"), nbformat.v4.new_code_cell("# divide\n1 / 0")]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "bad.ipynb")
+    with pytest.raises(InputError, match=r"cell 2 \('# divide'\): ZeroDivisionError"):
+        execute(tmp_path / "bad.ipynb", tmp_path / "bad.html")
+    assert not (tmp_path / "bad.html").exists()
+
+
+def test_notebooks_are_stored_without_outputs():
+    for path in (ROOT / "notebooks").glob("*.ipynb"):
+        page = nbformat.read(path, as_version=4)
+        assert all(not c.get("outputs") and c.get("execution_count") is None for c in page.cells), path
+        assert any("parameters" in c.metadata.get("tags", []) for c in page.cells), path
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    values = {"backbone": "resnet18", "weights": "none", "channels": 16, "part_channels": 8, "attention_channels": 8}
+    save_network(PDNet(ModelConfig(**values, input_size=(64, 64))), tmp_path / "n.safetensors")
+    return tmp_path / "n.safetensors"
+
+
+def make_video(path: Path, frames: int = 6) -> Path:
+    rng = np.random.default_rng(0)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=30)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        for _ in range(frames):
+            picture = rng.integers(0, 255, (64, 96, 3), dtype=np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+def test_segment_a_video_file(cli, tmp_path, checkpoint):
+    video = make_video(tmp_path / "film.mp4")
+    status, text = cli("segment", video, "--checkpoint", checkpoint, "--overlay")
+    assert status == 0 and "6 masks" in text
+    masks = sorted((tmp_path / "film-masks").glob("*.png"))
+    assert [m.stem for m in masks] == [f"{i:05d}" for i in range(6)]
+    assert read_labels(masks[0]).shape == (64, 96)
+    with av.open(str(tmp_path / "film-masks/overlay.mp4")) as container:
+        assert sum(1 for _ in container.decode(video=0)) == 6
+
+
+def test_segment_a_folder_of_frames(cli, tmp_path, checkpoint):
+    tree = make_tree(tmp_path / "tree")
+    folder = tree / "Keyframes/480p/a/one"
+    assert cli("segment", folder, "-o", tmp_path / "out", "--checkpoint", checkpoint)[0] == 0
+    assert len(list((tmp_path / "out").glob("*.png"))) == 5
+
+
+@pytest.mark.parametrize("kind", ["missing", "rubbish", "empty folder", "truncated frame"])
+def test_segment_refuses_what_it_cannot_read(cli, tmp_path, checkpoint, kind):
+    source = tmp_path / "input"
+    if kind == "rubbish":
+        source.write_bytes(b"no video at all")
+    elif kind != "missing":
+        source.mkdir()
+    if kind == "truncated frame":
+        file = save_image(source / "1.jpg", np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8))
+        file.write_bytes(file.read_bytes()[:-100])
+    status, text = cli("segment", source, "--checkpoint", checkpoint)
+    assert status == 2 and text.startswith("error: ") and str(source) in text.replace("\n", ""), text
+
+
+def test_help_teaches(cli):
+    for command in ("evaluate", "segment", "train"):
+        status, text = cli(command, "--help")
+        assert status == 0 and "Usage" in text
+    done = subprocess.run([sys.executable, "-m", "pdnet.cli", "--help"], capture_output=True, text=True)
+    assert done.returncode == 0 and "segment" in done.stdout
+
+
+def test_an_unfinished_pipeline_says_what_is_missing(cli, tmp_path, monkeypatch):
+    write_params(tmp_path / "params.yaml", **TINY)
+    monkeypatch.chdir(tmp_path)
+    for stage, says in (("preprocess", "data/raw"), ("train", "data/480p"), ("predict", "models/pdnet.safetensors")):
+        status, text = cli(stage)
+        assert status == 2 and says in text, text
