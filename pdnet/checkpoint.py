@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from pydantic import ValidationError
@@ -26,29 +27,31 @@ def save_network(network: PDNet, path: Path, notes: dict[str, str] | None = None
         path: a .safetensors file; replaced atomically.
         notes: more text for the header (run id, profile, epoch).
     """
-    header = {**(notes or {}), "format": FORMAT, "model": network.config.model_dump_json()}
+    about = {**(notes or {}), "format": FORMAT, "model": network.config.model_dump(mode="json")}
+    # one entry: safetensors writes several in an order that differs from run to run
+    header = {"pdnet": json.dumps(about, sort_keys=True)}
     state = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
     write_atomically(path, lambda temporary: save_file(state, temporary, metadata=header))
 
 
-def read_header(path: Path) -> dict[str, str]:
-    """The header of a checkpoint.
+def read_header(path: Path) -> dict[str, Any]:
+    """The header of a checkpoint: `model` parameters, and what else was noted.
 
     Raises:
         InputError: no such file, or none of this project's checkpoints.
     """
     try:
         with safe_open(path, framework="pt") as stream:
-            header = stream.metadata() or {}
+            about = json.loads((stream.metadata() or {}).get("pdnet", "{}"))
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such checkpoint; `dvc repro train` makes one, or give --checkpoint") from error
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, json.JSONDecodeError) as error:
         raise InputError(
             f"{path}: not a safetensors file; an authors' .pth goes through `pdnet import-official`"
         ) from error
-    if header.get("format") != FORMAT:
-        raise InputError(f"{path}: a safetensors file, but no PDNet checkpoint (format {header.get('format')!r})")
-    return header
+    if about.get("format") != FORMAT:
+        raise InputError(f"{path}: a safetensors file, but no PDNet checkpoint (format {about.get('format')!r})")
+    return about
 
 
 def load_network(path: Path) -> PDNet:
@@ -59,7 +62,7 @@ def load_network(path: Path) -> PDNet:
     """
     header = read_header(path)
     try:
-        network = PDNet(ModelConfig(**json.loads(header["model"])))
+        network = PDNet(ModelConfig(**header["model"]))
         network.load_state_dict(load_file(path))
     except (KeyError, ValueError, ValidationError, RuntimeError, SafetensorError) as error:
         raise InputError(f"{path}: damaged checkpoint ({' '.join(str(error).split())[:160]})") from error

@@ -78,7 +78,7 @@ def test_a_signal_saves_and_resuming_is_exact(tmp_path, data):
 
 
 def test_kill_9_then_the_same_command_resumes(tmp_path, data):
-    params = write_params(tmp_path / "p.yaml", **{**TINY, "train.epochs": 6, "train.steps_per_epoch": 12})
+    params = write_params(tmp_path / "p.yaml", **{**TINY, "train.epochs": 4, "train.steps_per_epoch": 4})
     command = [sys.executable, "-m", "pdnet.cli", "train", "--params", str(params), "--data", str(data), "--out"]
     subprocess.run([*command, str(tmp_path / "whole")], check=True, capture_output=True)
     running = subprocess.Popen(
