@@ -27,8 +27,8 @@ repro: $(STAMP)  ## run the pipeline of the profile in params.yaml (default: the
 	@echo "results:   results/ (CSV, masks), models/pdnet.safetensors"
 	@echo "runs:      make ui, then http://127.0.0.1:5000"
 
-test: lint  ## lint and tests
-	$(BIN)/python -m pytest
+test: lint  ## lint and tests, a process a core with one thread each
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -34,12 +34,15 @@ def execute(notebook: Path, html: Path, parameters: dict[str, Any] | None = None
     executed.parent.mkdir(parents=True, exist_ok=True)
     try:
         papermill.execute_notebook(
-            str(notebook), str(executed), parameters=parameters or {}, cwd=".", log_output=False, progress_bar=True
+            str(notebook), str(executed), parameters or {}, cwd=".", kernel_name="python3", progress_bar=True
         )
     except papermill.PapermillExecutionError as error:
         first = next((line for line in error.source.splitlines() if line.strip()), "")
+        number = error.cell_index + (
+            0 if parameters else 1
+        )  # from 1; papermill puts the parameters in a cell of its own
         raise InputError(
-            f"{notebook}, cell {error.cell_index} ('{first.strip()[:80]}'): {error.ename}: {error.evalue}"
+            f"{notebook}, cell {number} ('{first.strip()[:80]}'): {error.ename}: {error.evalue}"
         ) from error
     page = nbformat.read(executed, as_version=4)
     for number, cell in enumerate(page.cells):  # papermill's own marks differ from run to run

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_all_start_methods, get_context
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tqdm import tqdm
+
+from pdnet.errors import InputError
 
 # a plain fork inherits the locks of OpenCV's, torch's and MLflow's threads and may hang
 START_METHOD = "forkserver" if "forkserver" in get_all_start_methods() else "spawn"
@@ -22,9 +26,18 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def progress(items: Iterable[Item], what: str, total: int | None = None, unit: str = "it") -> Iterable[Item]:
-    """A progress bar with rate and time left; quiet in a log file (one line every half minute)."""
-    return tqdm(items, desc=what, total=total, unit=unit, mininterval=0.5, dynamic_ncols=True)
+def progress(items: Iterable[Item] | None, what: str, total: int | None = None, unit: str = "it", **more: Any) -> tqdm:
+    """A progress bar with rate and time left; in a log file a line every half minute instead of a moving one.
+
+    Args:
+        items: to go through, or None to call `update` by hand.
+        what: is done.
+        total: items, if their length is unknown.
+        unit: of the items.
+        more: what else tqdm takes.
+    """
+    every = 0.5 if sys.stderr.isatty() else 30.0
+    return tqdm(items, desc=what, total=total, unit=unit, mininterval=every, dynamic_ncols=True, **more)
 
 
 def each(
@@ -40,24 +53,25 @@ def each(
     results: dict[int, Result] = {}
     with (
         ProcessPoolExecutor(workers, get_context(START_METHOD), _one_thread) as pool,
-        tqdm(total=len(items), desc=what, unit=unit, mininterval=0.5, dynamic_ncols=True) as bar,
+        progress(None, what, len(items), unit) as bar,
     ):
-        waiting = {}
-        queue = iter(enumerate(items))
+        waiting: dict[Future, int] = {}
         try:
-            for index, item in queue:
+            for index, item in enumerate(items):
                 waiting[pool.submit(work, item)] = index
                 if len(waiting) >= 4 * workers:
                     _collect(waiting, results, bar)
             while waiting:
                 _collect(waiting, results, bar)
+        except BrokenProcessPool as error:
+            raise InputError(f"{what}: a worker process was killed, perhaps for memory; set workers to 1") from error
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return [results[i] for i in range(len(items))]
 
 
-def _collect(waiting: dict, results: dict, bar: tqdm) -> None:
+def _collect(waiting: dict[Future, int], results: dict, bar: tqdm) -> None:
     future = next(as_completed(waiting))
     results[waiting.pop(future)] = future.result()
     bar.update()

@@ -57,9 +57,10 @@ class Run:
         self._safely(lambda: self._start(experiment, name, parent))
 
     def _start(self, experiment: str, name: str, parent: str | None) -> None:
-        for noisy in ("mlflow", "alembic"):
-            logging.getLogger(noisy).setLevel(logging.WARNING)
         import mlflow
+
+        for noisy in ("mlflow", "mlflow.store.db.utils", "alembic"):
+            logging.getLogger(noisy).setLevel(logging.CRITICAL)  # we say what failed, in one line
         from mlflow.exceptions import MlflowException
 
         self._client = mlflow.MlflowClient(os.environ.get("MLFLOW_TRACKING_URI", LOCAL_URI))

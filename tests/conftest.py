@@ -19,10 +19,16 @@ ROOT = Path(__file__).parent.parent
 GOLDEN, GOLDEN_MODEL = Path(__file__).parent / "golden", Path(__file__).parent / "golden_model"
 
 
+@pytest.fixture(scope="session")
+def tracking_store(tmp_path_factory) -> str:
+    """One store for all tests: making a new one takes MLflow several seconds."""
+    return f"sqlite:///{tmp_path_factory.mktemp('tracking')}/mlflow.db"
+
+
 @pytest.fixture(autouse=True)
-def own_tracking(tmp_path, monkeypatch):
+def own_tracking(tracking_store, monkeypatch):
     """Runs of tests go to a store of their own."""
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking_store)
 
 
 @pytest.fixture

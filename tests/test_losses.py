@@ -146,7 +146,7 @@ def test_the_presets_combine_differently():
     torch.manual_seed(1)
     official = PDNetLoss(LossConfig(**LOSS, combine="official"), 3)
     a, b = (loss.part_terms(parts, x, mask, "softmax") for loss in (paper, official))
-    assert float(b["area"]) == pytest.approx(float(a["area"]))  # eq. (6) in both
+    assert b["area"].item() == pytest.approx(a["area"].item())  # eq. (6) in both
     assert float(a["geometric"]) < float(b["geometric"]) < 2 * float(a["geometric"])
 
 

@@ -8,9 +8,9 @@ import zipfile
 from pathlib import Path, PurePosixPath
 
 import requests
-from tqdm import tqdm
 
 from pdnet.errors import InputError
+from pdnet.parallel import progress
 
 CHUNK = 1 << 20
 
@@ -59,7 +59,7 @@ def _download(url: str, target: Path) -> None:
             total = start + int(size) if size else None
             with (
                 part.open("ab" if resumed else "wb") as stream,
-                tqdm(total=total, initial=start, unit="B", unit_scale=True, desc=target.name) as bar,
+                progress(None, target.name, total, "B", initial=start, unit_scale=True) as bar,
             ):
                 for block in answer.iter_content(CHUNK):
                     stream.write(block)
@@ -88,12 +88,12 @@ def unpack(archive: Path, folder: Path) -> None:
         if zipfile.is_zipfile(archive):
             with zipfile.ZipFile(archive) as stream:
                 _refuse_escapes(archive, stream.namelist())
-                for entry in tqdm(stream.infolist(), desc=f"unpack {archive.name}", unit="file"):
+                for entry in progress(stream.infolist(), f"unpack {archive.name}", unit="file"):
                     stream.extract(entry, folder)
             return
         with tarfile.open(archive) as stream:
             _refuse_escapes(archive, stream.getnames())
-            for entry in tqdm(stream, desc=f"unpack {archive.name}", unit="file"):
+            for entry in progress(stream, f"unpack {archive.name}", unit="file"):
                 stream.extract(entry, folder, filter="data")
     except (zipfile.BadZipFile, tarfile.TarError) as error:
         raise InputError(f"{archive}: not a sound archive ({error}); delete it and run again") from error

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
@@ -23,8 +23,9 @@ from pdnet.figures import sample_figure
 from pdnet.files import write_json
 from pdnet.losses import PDNetLoss
 from pdnet.model import PDNet
-from pdnet.parallel import START_METHOD
+from pdnet.parallel import START_METHOD, progress
 from pdnet.tracking import Run
+from pdnet.training.groups import frozen_statistics, head_norms, parameter_groups
 from pdnet.training.health import part_health
 from pdnet.training.schedule import learning_rates, step_kinds
 from pdnet.training.state import (
@@ -57,44 +58,46 @@ class Training:
     def __init__(
         self, config: Config, data: Path, out: Path, run_name: str = "train", parent: str | None = None
     ) -> None:
-        self.config, self.out = config, out
-        train = config.train
+        self.config, self.out, self._stop = config, out, False
+        train, size = config.train, config.model.input_size
         if train.threads:
             torch.set_num_threads(train.threads)
         seed_everything(config.seed)
         self.fabric = Fabric(accelerator="auto", devices=1, precision=train.precision)
-        self.clips, self.held_back = split_holdout(read_tree(data).clips("train"), train.holdout)
-        size = config.model.input_size
-        self.videos = PairDataset(self.clips, size, train.crop, train.reference, config.seed)
+        clips, self.held_back = split_holdout(read_tree(data).clips("train"), train.holdout)
+        self.videos = PairDataset(clips, size, train.crop, train.reference, config.seed)
         self.images = ImageDataset(image_pairs(data), size, train.crop, config.seed)
-        self.video_steps = train.steps_per_epoch or max(1, len(self.videos) // train.batch_size)
-        self.kinds = step_kinds(train, self.video_steps, bool(len(self.images)))
+        video_steps = train.steps_per_epoch or max(1, len(self.videos) // train.batch_size)
+        self.kinds = step_kinds(train, video_steps, bool(len(self.images)))
+        self._build()
+        self._restore(data_hash(data), run_name, parent)
+
+    def _build(self) -> None:
+        """Network, losses, optimiser."""
+        config, train = self.config, self.config.train
         # channels last: the same numbers, about 1.5 times the steps per second on a CPU
         self.network = PDNet(config.model, pretrained=True).to(memory_format=torch.channels_last)
         self.loss = PDNetLoss(config.loss, config.model.parts, self.network.has_parts)
-        backbone = list(self.network.encoder.backbone.parameters())
-        known = {id(p) for p in backbone}
-        heads = [p for m in (self.network, self.loss) for p in m.parameters() if p.requires_grad and id(p) not in known]
-        optimiser = torch.optim.SGD(
-            [{"params": backbone}, {"params": heads}], lr=0.0, momentum=train.momentum, weight_decay=train.weight_decay
-        )
-        self.heads = heads
-        self.head_norms = _norms_outside(self.network, self.network.encoder.backbone)
+        backbone, self.heads = parameter_groups(self.network, self.loss)
+        groups = [{"params": backbone}, {"params": self.heads}]
+        optimiser = torch.optim.SGD(groups, lr=0.0, momentum=train.momentum, weight_decay=train.weight_decay)
+        self.head_norms = head_norms(self.network)
         self.loss.to(self.fabric.device)
         self.model, self.optimiser = self.fabric.setup(self.network, optimiser)
-        self.data_hash = data_hash(data)
-        wanted = fingerprint(config, self.data_hash)
-        modules = {"network": self.network, "loss": self.loss}
-        self.modules, self.state_file = modules, out / "state" / "training.pt"
-        resumed = load_state(self.state_file, wanted, modules, self._raw_optimiser())
+
+    def _restore(self, data: str, run_name: str, parent: str | None) -> None:
+        """Goes on with an interrupted training of the same parameters and data, or starts one."""
+        self.modules = {"network": self.network, "loss": self.loss}
+        self.state_file = self.out / "state" / "training.pt"
+        wanted = fingerprint(self.config, data)
+        resumed = load_state(self.state_file, wanted, self.modules, self._raw_optimiser())
         self.progress = resumed or Progress(wanted)
+        self.run = Run(f"pdnet-{self.config.profile}", run_name, self.progress.run_id, parent)
+        self.progress.run_id = self.run.run_id
         if resumed:
             sys.stderr.write(f"resuming at epoch {resumed.epoch}, step {resumed.step}\n")
-        self.run = Run(f"pdnet-{config.profile}", run_name, self.progress.run_id, parent)
-        self.progress.run_id = self.run.run_id
-        if not resumed:
-            self.run.parameters(config, data_hash=self.data_hash, device=str(self.fabric.device))
-        self._stop = False
+        else:
+            self.run.parameters(self.config, data_hash=data, device=str(self.fabric.device))
 
     def _raw_optimiser(self) -> torch.optim.Optimizer:
         return getattr(self.optimiser, "optimizer", self.optimiser)
@@ -113,7 +116,7 @@ class Training:
         previous = {s: signal.signal(s, self._on_signal) for s in (signal.SIGINT, signal.SIGTERM)}
         try:
             self.batches = {kind: self._batches(kind) for kind in set(self.kinds)}
-            with tqdm(total=self.total, initial=self._done(), desc="train", unit="step", dynamic_ncols=True) as bar:
+            with progress(None, "train", self.total, "step", initial=self._done()) as bar:
                 while self.progress.epoch < self.config.train.epochs:
                     self._epoch(bar)
             return self._finish()
@@ -137,27 +140,28 @@ class Training:
         return self.progress.epoch * len(self.kinds) + self.progress.step
 
     def _epoch(self, bar: tqdm) -> None:
-        progress, epoch, first = self.progress, self.progress.epoch, self.progress.step
+        state, epoch = self.progress, self.progress.epoch
         self.model.train()
-        for kind in self.kinds[first:]:
+        for kind in self.kinds[state.step :]:
             began = time.perf_counter()
-            row = {
-                "step": self._done(),
-                "epoch": epoch,
-                "kind": kind,
-                **self._step(kind, next(self.batches[kind]), epoch),
-            }
-            progress.history.append(row)
-            progress.step += 1
+            values = self._step(kind, next(self.batches[kind]), epoch)
+            row = {"step": self._done(), "epoch": epoch, "kind": kind, **values}
+            state.history.append(row)
+            state.step += 1
             self._log_step(row, time.perf_counter() - began)
             bar.set_postfix(loss=f"{row['total']:.3f}", refresh=False)
             bar.update()
-            if self._stop:
+            if self._stop and state.step < len(self.kinds):
                 self._save()
-                raise Stopped(f"stopped at step {self._done()} of {self.total}; the same command resumes")
+                self._raise_stopped()
         self._validate(epoch)
-        progress.epoch, progress.step = epoch + 1, 0
+        state.epoch, state.step = epoch + 1, 0
         self._save()
+        if self._stop and state.epoch < self.config.train.epochs:
+            self._raise_stopped()
+
+    def _raise_stopped(self) -> None:
+        raise Stopped(f"stopped at step {self._done()} of {self.total}; the same command resumes")
 
     def _batches(self, kind: str) -> Iterator[dict[str, Tensor]]:
         """All batches of one kind from here to the end of the training."""
@@ -186,17 +190,17 @@ class Training:
         rates = learning_rates(self.config.train, kind, iteration, self.total, epoch)
         for group, rate in zip(self._raw_optimiser().param_groups, rates, strict=True):
             group["lr"] = rate
-        with _frozen_statistics(self.head_norms if kind == "image" and self.config.train.image_steps == "ours" else []):
+        spare_heads = kind == "image" and self.config.train.image_steps == "ours"
+        with frozen_statistics(self.head_norms if spare_heads else []):
             terms = self._losses(kind, batch)
         self.optimiser.zero_grad(set_to_none=True)
         self.fabric.backward(terms["total"])
-        if kind == "image" and self.config.train.image_steps == "ours":
+        if spare_heads:
             for parameter in self.heads:
                 parameter.grad = None  # SGD then leaves weight and momentum alone
         if self.config.train.clip_gradient:
-            nn.utils.clip_grad_norm_(
-                [p for g in self._raw_optimiser().param_groups for p in g["params"]], self.config.train.clip_gradient
-            )
+            limit = self.config.train.clip_gradient
+            self.fabric.clip_gradients(self.model, self.optimiser, max_norm=limit, error_if_nonfinite=False)
         self.optimiser.step()
         values = {name: float(value.detach()) for name, value in terms.items()}
         if not all(v == v and abs(v) != float("inf") for v in values.values()):
@@ -279,27 +283,6 @@ def split_holdout(clips: Sequence[Clip], holdout: Sequence[str]) -> tuple[list[C
     if not left:
         raise InputError("train.holdout: every training clip is held back, none is left to train on")
     return left, kept
-
-
-class _frozen_statistics:
-    """Batch norms whose running statistics stay where they are inside the `with` block."""
-
-    def __init__(self, norms: list[nn.BatchNorm2d]) -> None:
-        self.norms = norms
-
-    def __enter__(self) -> None:
-        self.momenta = [norm.momentum for norm in self.norms]
-        for norm in self.norms:
-            norm.momentum = 0.0
-
-    def __exit__(self, *_: object) -> None:
-        for norm, momentum in zip(self.norms, self.momenta, strict=True):
-            norm.momentum = momentum
-
-
-def _norms_outside(network: nn.Module, backbone: nn.Module) -> list[nn.BatchNorm2d]:
-    inside = {id(m) for m in backbone.modules()}
-    return [m for m in network.modules() if isinstance(m, nn.BatchNorm2d) and id(m) not in inside]
 
 
 def _peak_memory() -> float:
