@@ -20,7 +20,7 @@ from pdnet.losses.parts import area_variance, geometric_concentration, semantic_
 from pdnet.losses.total import PDNetLoss
 from pdnet.model import PDNet
 from pdnet.model.ipda import Memory, Parts
-from pdnet.parallel import progress
+from pdnet.parallel import peak_memory, progress
 
 MIB = 2**20
 
@@ -216,6 +216,37 @@ def _part_losses(network: PDNet, device: torch.device, rounds: int, batch: int) 
         "part_loss_time_ratio": seconds[full] / seconds[on_grid],
         "part_loss_memory_ratio": peaks[full] / peaks[on_grid],
     }
+
+
+def bench_step(model: ModelConfig, loss: LossConfig, batch: int, rounds: int) -> dict[str, Any]:
+    """Time and peak memory of a whole training step: forward of both frames, all losses, backward, update.
+
+    Args:
+        model, loss: parameters; weights do not matter and are random.
+        batch: pairs of frames.
+        rounds: timed steps after the first.
+
+    Returns:
+        seconds (median), peak_gib (of the process on a CPU, of the tensors on a GPU), start_gib (before the network).
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.manual_seed(0)
+    start = peak_memory()
+    network = PDNet(model.model_copy(update={"weights": "none"})).to(device, memory_format=torch.channels_last).train()
+    losses = PDNetLoss(loss.model_copy(update={"feature_weights": "none"}), model.parts, network.has_parts).to(device)
+    optimiser = torch.optim.SGD([*network.parameters(), *losses.parameters()], lr=1e-4, momentum=0.9)
+    frames = torch.rand(2, batch, 3, *model.input_size, device=device)
+    masks = (torch.rand(2, batch, 1, *model.input_size, device=device) > 0.5).float()
+
+    def step() -> None:
+        output = network(*(network.encoder.normalise(frame) for frame in frames))
+        terms = losses.video_step(output, frames[0], frames[1], masks[0], masks[1], model.part_activation)
+        optimiser.zero_grad(set_to_none=True)
+        terms["total"].backward()
+        optimiser.step()
+
+    seconds = medians({"step": step}, rounds, "training step")["step"]
+    return {"device": str(device), "batch": batch, "seconds": seconds, "start_gib": start, "peak_gib": peak_memory()}
 
 
 def table(result: dict[str, Any]) -> str:

@@ -165,11 +165,6 @@ bench = typer.Typer(help="Measure ways of computing the same thing, side by side
 app.add_typer(bench, name="bench")
 
 
-@bench.callback()
-def _bench() -> None:
-    """Keeps `model` a word of its own: `pdnet bench model`."""
-
-
 @bench.command("model")
 @one_line_errors
 def bench_model(
@@ -182,12 +177,33 @@ def bench_model(
     """Cost of the network: cached reference, grouped parts, part losses on the grid; prints a table, writes JSON."""
     from pdnet.bench import bench_model as measure
     from pdnet.bench import table
-    from pdnet.config import ModelConfig
+    from pdnet.config import checked
     from pdnet.files import write_json
 
-    result = measure(ModelConfig(backbone=backbone, input_size=(size, size), parts=parts), rounds)
+    result = measure(checked("model", backbone=backbone, input_size=(size, size), parts=parts), rounds)
     write_json(out, result)
     print(table(result))
+
+
+@bench.command("step")
+@one_line_errors
+def bench_step(
+    backbone: Annotated[str, typer.Option(help="torchvision or timm name.")] = "resnet50",
+    size: Annotated[int, typer.Option(min=32, help="Side of the square input.")] = 480,
+    parts: Annotated[int, typer.Option(min=1)] = 5,
+    batch: Annotated[int, typer.Option(min=1, help="Pairs of frames.")] = 4,
+    checkpointing: Annotated[bool, typer.Option(help="Recompute the backbone instead of keeping it.")] = False,
+    resolution: Annotated[str, typer.Option(help="Of the part losses: grid or full.")] = "grid",
+    rounds: Annotated[int, typer.Option(min=1, help="Timed steps.")] = 1,
+) -> None:
+    """Time and peak memory of a whole training step (both frames, all losses, backward, update)."""
+    from pdnet.bench import bench_step as measure
+    from pdnet.config import checked
+
+    model = checked("model", backbone=backbone, input_size=(size, size), parts=parts, checkpointing=checkpointing)
+    result = measure(model, checked("loss", resolution=resolution), batch, rounds)
+    print(f"{backbone}, {size}x{size}, p = {parts}, batch {batch}, on {result['device']}: {result['seconds']:.1f} s")
+    print(f"peak memory {result['peak_gib']:.2f} GiB, {result['start_gib']:.2f} GiB of it before the network")
 
 
 @app.command("import-official")

@@ -191,6 +191,14 @@ def resolve(raw: dict[str, Any], where: str = "parameters") -> Config:
         raise InputError(_explain(error, where)) from error
 
 
+def checked(section: str, **values: Any) -> Any:
+    """One section by itself, e.g. `checked("model", parts=3)`; a bad value is named as in a parameter file."""
+    try:
+        return Config.model_fields[section].annotation(**values)
+    except ValidationError as error:
+        raise InputError(_explain(error, section)) from error
+
+
 def layer_null(section: str, key: str) -> bool:
     """True where null is a value of its own (a field whose type admits None), or the name is unknown."""
     fields = Config.model_fields[section].annotation.model_fields

@@ -1,4 +1,4 @@
-"""Work on every core with one progress bar."""
+"""Work on every core, with a progress bar, and what it took."""
 
 from __future__ import annotations
 
@@ -24,6 +24,17 @@ Result = TypeVar("Result")
 def cores() -> int:
     """CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def peak_memory() -> float:
+    """GiB: the most that tensors took on the GPU, or this process on a CPU."""
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 2**30
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 def progress(items: Iterable[Item] | None, what: str, total: int | None = None, unit: str = "it", **more: Any) -> tqdm:

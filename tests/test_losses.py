@@ -59,6 +59,9 @@ def test_gradients_in_float64():
     assert check(lambda x, w: semantic_consistency(mask * x.softmax(1), mask, features, w), (logits, basis))
     assert check(lambda x: area_variance(mask * x.softmax(1)), (logits,))
     assert check(orthonormality, (basis,))
+    portrait = torch.randn(2, 1, 5, 4, dtype=torch.float64, requires_grad=True)
+    assert check(lambda x: weighted_bce(x, mask, 20.0), (portrait,))
+    assert check(lambda x: l1(x, mask), (portrait,))
 
 
 def test_a_permutation_of_the_parts_changes_nothing():
@@ -121,12 +124,15 @@ def test_finite_whatever_the_masks(make, batch, resolution):
     assert {"geometric", "semantic", "area", "orthonormal"} <= set(terms)
 
 
-def test_finite_in_half_precision():
+@pytest.mark.parametrize("make", [empty, full, single_pixel])
+@pytest.mark.parametrize("precision", [torch.float16, torch.bfloat16])
+def test_finite_in_half_precision(make, precision):
+    torch.manual_seed(0)
     network = PDNet(ModelConfig(**MODEL, parts=3))
     loss = PDNetLoss(LossConfig(**LOSS), 3)
-    x, mask = torch.rand(2, 3, 64, 64), torch.zeros(2, 1, 64, 64)
-    with torch.autocast("cpu", torch.float16):
-        terms = loss.video_step(network.eval()(x, x), x, x, mask, mask, "softmax")
+    x, mask = torch.rand(1, 3, 64, 64), make((1, 1, 64, 64))
+    with torch.autocast("cpu", precision):
+        terms = loss.video_step(network.eval()(x, x.flip(3)), x, x.flip(3), mask, mask.flip(3), "softmax")
     assert all(torch.isfinite(v) for v in terms.values())
 
 
@@ -137,17 +143,69 @@ def test_one_part_switches_the_part_losses_off():
     assert set(terms) == {"final", "auxiliary", "reference", "total"} and not list(loss.parameters())
 
 
-def test_the_presets_combine_differently():
+@pytest.fixture
+def scene():
+    """A network's parts, the frame and its mask."""
+    torch.manual_seed(0)
     network = PDNet(ModelConfig(**MODEL, parts=3)).eval()
     x, mask = torch.rand(2, 3, 64, 64), (torch.rand(2, 1, 64, 64) > 0.5).float()
-    parts = network(x, x).parts
-    torch.manual_seed(1)
-    paper = PDNetLoss(LossConfig(**LOSS), 3)
-    torch.manual_seed(1)
-    official = PDNetLoss(LossConfig(**LOSS, combine="official"), 3)
-    a, b = (loss.part_terms(parts, x, mask, "softmax") for loss in (paper, official))
-    assert b["area"].item() == pytest.approx(a["area"].item())  # eq. (6) in both
-    assert float(a["geometric"]) < float(b["geometric"]) < 2 * float(a["geometric"])
+    return network(x, x), x, mask
+
+
+def part_loss(scene, **changes) -> dict[str, float]:
+    output, x, mask = scene
+    torch.manual_seed(1)  # of the basis
+    terms = PDNetLoss(LossConfig(**{**LOSS, **changes}), 3).part_terms(output.parts, x, mask, "softmax")
+    return {name: value.item() for name, value in terms.items()}
+
+
+def test_combine_halves_both_terms_or_the_second(scene):
+    output, _, mask = scene
+    truth, saliency, d = PDNetLoss(LossConfig(**LOSS), 3).on_one_grid(output.parts, mask, "softmax")
+    a, b = (geometric_concentration(y * d, 1e-3).item() for y in (truth, saliency))
+    paper, official = part_loss(scene), part_loss(scene, combine="official")
+    assert paper["geometric"] == pytest.approx((a + b) / 2) and official["geometric"] == pytest.approx(a + b / 2)
+    assert official["area"] == paper["area"] and official["orthonormal"] == paper["orthonormal"]
+    assert official["semantic"] > paper["semantic"]
+
+
+@pytest.mark.parametrize("name", ["geometric", "semantic", "area", "orthonormal"])
+def test_a_weight_scales_its_term_and_zero_removes_it(scene, name):
+    whole, double, without = part_loss(scene), part_loss(scene, **{name: 2.0}), part_loss(scene, **{name: 0.0})
+    assert double.pop(name) == pytest.approx(2 * whole.pop(name))
+    assert double == whole and name not in without
+    gone = {"orthonormal"} if name == "semantic" else set()  # without the semantic loss there is no basis
+    assert without == {key: value for key, value in whole.items() if key not in gone}
+
+
+def test_resolution_and_smoothing_and_features(scene):
+    output, x, mask = scene
+    for resolution, side in (("grid", 4), ("full", 64)):
+        maps = PDNetLoss(LossConfig(**LOSS, resolution=resolution), 3).on_one_grid(output.parts, mask, "softmax")
+        assert {m.shape[-1] for m in maps} == {side}
+    plain, smooth = part_loss(scene, smoothing=0.0), part_loss(scene, smoothing=0.1)
+    assert smooth.pop("geometric") != plain.pop("geometric") and smooth == plain
+    for layer, channels in enumerate((64, 128, 256, 512)):
+        loss = PDNetLoss(LossConfig(**LOSS, feature_layer=layer, feature_normalise=True), 3)
+        features = loss.features(x)
+        assert features.shape[1] == channels == loss.basis.shape[1] and features.min() >= 0
+        norms = features.norm(dim=1)
+        torch.testing.assert_close(norms[norms > 0.1], torch.ones_like(norms[norms > 0.1]))
+
+
+def test_weights_of_the_segmentation_terms(scene):
+    output, x, mask = scene
+
+    def total(**changes):
+        loss = PDNetLoss(LossConfig(**LOSS, geometric=0, semantic=0, area=0, **changes), 3)
+        return {k: v.item() for k, v in loss.video_step(output, x, x, mask, mask, "softmax").items()}
+
+    base = total(auxiliary=0.8, reference=0.8)
+    assert total(auxiliary=0.4, reference=0.8)["auxiliary"] == pytest.approx(base["auxiliary"] / 2)
+    assert total(auxiliary=0.8, reference=0.4)["reference"] == pytest.approx(base["reference"] / 2)
+    assert base["reference"] == pytest.approx(0.8 * base["auxiliary"], rel=1e-4)  # target and reference are the same
+    share = mask.mean().item()
+    assert total(bce_weight="none", l1=0.0)["final"] == pytest.approx(total(l1=0.0)["final"] * share, rel=1e-2)
 
 
 def test_an_image_without_people_weighs_no_more_than_the_clamp():

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
 from conftest import GOLDEN_MODEL, image_by_rule, official_state, weight_by_rule
 
+from pdnet.bench import giga_macs
 from pdnet.checkpoint import load_network, save_network
 from pdnet.config import ModelConfig
 from pdnet.errors import InputError
 from pdnet.model import PDNet
+from pdnet.model.blocks import resize
 from pdnet.official import network_from_state_dict, state_dict_from_network
 from pdnet.segment import ClipSegmenter, reference_indices
 
@@ -279,3 +283,92 @@ def test_packaged_weights_are_loaded():
     network = PDNet(ModelConfig(backbone="tf_efficientnet_lite0", channels=16), pretrained=True)
     weight = network.encoder.backbone.body.conv_stem.weight
     assert network.encoder.backbone.channels == (24, 40, 112, 320) and float(weight.detach().abs().max()) > 1
+
+
+@pytest.mark.parametrize(("fusion", "join"), [("multiply", torch.mul), ("add", torch.add)])
+def test_the_fusion_parameter_changes_how_levels_are_joined(fusion, join):
+    encoder, x = small(fusion=fusion).encoder, torch.rand(1, 3, 64, 96)
+    with torch.no_grad():
+        levels = [layer(level) for layer, level in zip(encoder.laterals, encoder.backbone(x), strict=True)]
+        top = levels.pop()
+        for lateral, fuse in zip(reversed(levels), reversed(encoder.fuse), strict=True):
+            top = fuse(join(resize(top, lateral.shape[-2:]), lateral))
+        torch.testing.assert_close(encoder(x)[0], top)
+
+
+def motions(**changes) -> tuple[torch.Tensor, PDNet]:
+    network = small(**changes)
+    torch.manual_seed(1)
+    with torch.no_grad():
+        return network(torch.rand(1, 3, 64, 64), torch.rand(1, 3, 64, 64)), network
+
+
+def test_the_residual_adds_the_targets_own_parts_and_nothing_else():
+    (with_it, _), (without, _) = motions(residual=True), motions(residual=False)
+    parts = with_it.parts
+    own = (parts.features.view(1, 3, 8, 4, 4) * parts.masks[:, :, None]).sum(1)
+    torch.testing.assert_close(with_it.motion - without.motion, own, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(with_it.parts.masks, without.parts.masks)
+
+
+def test_the_scale_divides_the_scores_by_sqrt_d():
+    (_, plain), (scaled, _) = motions(), motions(attention_scale="sqrt_d")
+    with torch.no_grad():
+        plain.attention.query.weight.mul_(8**-0.5)  # d = 8
+        torch.manual_seed(1)
+        again = plain(torch.rand(1, 3, 64, 64), torch.rand(1, 3, 64, 64))
+    torch.testing.assert_close(again.motion, scaled.motion, rtol=1e-4, atol=1e-5)
+
+
+def test_the_background_channel_takes_its_share_of_the_softmax():
+    output, _ = motions(part_activation="softmax_background")
+    assert output.part_logits.shape[1] == 4 and output.parts.predictions.shape[1] == 3
+    torch.testing.assert_close(output.parts.predictions, output.part_logits.softmax(1)[:, :3])
+
+
+def test_masked_keys_are_not_looked_at():
+    network = small(mask_keys="saliency")
+    with torch.no_grad():
+        parts = network.decoupling(network.encoder(torch.rand(1, 3, 64, 64), False)[0])
+        parts.saliency_logits[:] = -1e4
+        parts.saliency_logits[..., 2, 1] = 1e4
+        weights = network.attention.weights(parts, network.attention.remember(parts))
+    assert (weights[..., 2 * 4 + 1] > 0.9).float().mean() > 0.9
+
+
+def test_checkpointing_changes_memory_and_nothing_else():
+    results = []
+    for checkpointing in (False, True):
+        network = small(checkpointing=checkpointing).train()
+        torch.manual_seed(2)
+        x = torch.rand(2, 3, 64, 64)
+        network(x, x.flip(3)).logits.square().mean().backward()
+        results.append((dict(network.named_parameters()), network.state_dict()))
+    (plain, state), (recomputed, other) = results
+    assert all(torch.equal(state[name], other[name]) for name in state), "running statistics counted twice"
+    for name, parameter in plain.items():
+        if parameter.grad is not None:
+            torch.testing.assert_close(recomputed[name].grad, parameter.grad, msg=name)
+
+
+def test_costs_are_those_of_the_paper():
+    """25.6 M parameters; 56.1 and 30.5 GMACs a frame at 480x480, p = 5 (counted without computing anything)."""
+    with torch.device("meta"), torch.no_grad():
+        network = PDNet(ModelConfig(preset="official", weights="none")).eval()
+        x, other = torch.empty(1, 3, 480, 480), torch.empty(1, 3, 480, 480)
+        memory = network.encode_reference(other)
+        assert sum(p.numel() for p in network.parameters()) == pytest.approx(25.64e6, rel=0.01)
+        assert giga_macs(lambda: network(x, other, auxiliary=False)) == pytest.approx(56.1, rel=0.01)
+        assert giga_macs(lambda: network.segment(x, memory)) == pytest.approx(30.5, rel=0.01)
+
+
+def test_bench_commands(cli, tmp_path):
+    small_one = ("--backbone", "resnet18", "--size", 64, "--rounds", 1)
+    status, text = cli("bench", "model", *small_one, "-o", tmp_path / "b.json")
+    result = json.loads((tmp_path / "b.json").read_text())
+    assert status == 0 and "channels last" in text and result["gmacs_pairwise"] > 1.5 * result["gmacs_cached"]
+    assert result["part_loss_memory_ratio"] > 20 and result["seconds"]["pairwise"] > 0
+    status, text = cli("bench", "step", *small_one, "--batch", 2, "--checkpointing")
+    assert status == 0 and "peak memory" in text
+    status, text = cli("bench", "step", "--resolution", "fine")
+    assert status == 2 and "resolution" in text

@@ -162,3 +162,23 @@ def test_a_full_disk_is_one_line_and_keeps_the_last_state(tmp_path, data):
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2 and "cannot be written" in done.stderr and "Traceback" not in done.stderr
     assert not list((tmp_path / "m/state").glob("*")), "half a file was left"
+
+
+def test_a_dying_part_is_warned_about_and_logged(tmp_path, data, capfd):
+    training = Training(config(tmp_path, train__epochs=1, train__steps_per_epoch=1), data, tmp_path / "m")
+    branch = training.network.decoupling.branches[2]
+    with torch.no_grad():  # the first of three parts gets a logit of its own from its features' offset
+        branch[1].bias[:8] = 100.0
+        training.network.decoupling.head.weight[:] = 1.0
+    training.fit()
+    assert "1 of 3 parts are alive" in capfd.readouterr().err
+    row = next(csv.DictReader((tmp_path / "m/validation.csv").open()))
+    assert float(row["live_parts"]) == 1 and float(row["area_variance"]) > 0.3
+    assert {"entropy", "centre_spread", "basis_cosine"} <= set(row)
+
+
+def test_training_in_half_precision(tmp_path, data):
+    chosen = config(tmp_path, train__precision="bf16-mixed", model__checkpointing=True)
+    path = Training(chosen, data, tmp_path / "m").fit()
+    assert all(np.isfinite(float(r["total"])) for r in history(tmp_path / "m"))
+    assert next(load_network(path).parameters()).dtype == torch.float32

@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pdnet.losses.precision import at_least_single
+
 EPSILON = 1e-7  # the authors' constant in denominators
 
 
@@ -23,7 +25,7 @@ def geometric_concentration(masks: Tensor, smoothing: float = 0.0) -> Tensor:
         smoothing: added to every pixel before normalising. With 0 (the authors) an empty part costs nothing,
             which rewards dead parts; SCOPS adds 1e-3.
     """
-    masks = masks.float() if masks.dtype in (torch.float16, torch.bfloat16) else masks
+    masks = at_least_single(masks)
     h, w = masks.shape[-2:]
     v = (2.0 * torch.arange(h, device=masks.device, dtype=masks.dtype) / h - 1).view(1, 1, h, 1)
     u = (2.0 * torch.arange(w, device=masks.device, dtype=masks.dtype) / w - 1).view(1, 1, 1, w)
@@ -46,7 +48,7 @@ def semantic_consistency(masks: Tensor, portrait: Tensor, features: Tensor, basi
         basis: (p, C) part vectors.
     """
     rebuilt = torch.einsum("bkhw,kc->bchw", masks, basis.relu().to(masks.dtype))
-    return F.mse_loss(rebuilt.float() if rebuilt.dtype != torch.float64 else rebuilt, portrait * features)
+    return F.mse_loss(at_least_single(rebuilt), portrait * features)
 
 
 def area_variance(masks: Tensor) -> Tensor:
@@ -54,7 +56,7 @@ def area_variance(masks: Tensor) -> Tensor:
 
     The variance is the unbiased one, as in the authors' code: 0 for equal parts, 1/p for one part that has all.
     """
-    masks = masks.float() if masks.dtype in (torch.float16, torch.bfloat16) else masks
+    masks = at_least_single(masks)
     areas = F.normalize(masks.sum((2, 3)), dim=1, eps=1e-12)
     return areas.var(1, unbiased=True).mean()
 

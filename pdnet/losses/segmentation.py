@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pdnet.config import LossConfig
+from pdnet.losses.precision import at_least_single
+from pdnet.model.blocks import resize
 
 
 def bce_weight(mask: Tensor, maximum: float | None) -> Tensor:
@@ -23,15 +25,20 @@ def bce_weight(mask: Tensor, maximum: float | None) -> Tensor:
     return weight if maximum is None else weight.clamp(max=maximum)
 
 
+def binary_cross_entropy(logits: Tensor, mask: Tensor) -> Tensor:
+    """Of logits (B, 1, H, W), mean over pixels."""
+    logits = at_least_single(logits)
+    return F.binary_cross_entropy_with_logits(logits, mask.to(logits.dtype))
+
+
 def weighted_bce(logits: Tensor, mask: Tensor, maximum: float | None = None) -> Tensor:
     """Binary cross-entropy of logits (B, 1, H, W), mean over pixels, times `bce_weight`."""
-    loss = F.binary_cross_entropy_with_logits(logits.float(), mask.float())
-    return loss * bce_weight(mask, maximum)
+    return binary_cross_entropy(logits, mask) * bce_weight(mask, maximum)
 
 
 def l1(logits: Tensor, mask: Tensor) -> Tensor:
     """Mean |sigmoid(logits) - mask|."""
-    return (logits.float().sigmoid() - mask.float()).abs().mean()
+    return (at_least_single(logits).sigmoid() - mask).abs().mean()
 
 
 def segmentation_loss(logits: Tensor, mask: Tensor, config: LossConfig) -> Tensor:
@@ -40,9 +47,9 @@ def segmentation_loss(logits: Tensor, mask: Tensor, config: LossConfig) -> Tenso
         if config.resolution == "grid":
             mask = F.interpolate(mask.float(), size=logits.shape[-2:], mode="area")
         else:
-            logits = F.interpolate(logits.float(), size=mask.shape[-2:], mode="bilinear", align_corners=True)
+            logits = resize(at_least_single(logits), mask.shape[-2:])
     if config.bce_weight == "none":
-        bce = F.binary_cross_entropy_with_logits(logits.float(), mask.float())
+        bce = binary_cross_entropy(logits, mask)
     else:
         bce = weighted_bce(logits, mask, config.bce_weight_max)
     return bce + config.l1 * l1(logits, mask)

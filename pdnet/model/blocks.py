@@ -1,6 +1,9 @@
-"""The two layers that everything else is made of."""
+"""What everything else is made of."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -34,3 +37,22 @@ def initialise(module: nn.Module) -> None:
         elif isinstance(layer, nn.BatchNorm2d):
             nn.init.ones_(layer.weight)
             nn.init.zeros_(layer.bias)
+
+
+def batch_norms(module: nn.Module) -> list[nn.BatchNorm2d]:
+    """Its batch norms."""
+    return [layer for layer in module.modules() if isinstance(layer, nn.BatchNorm2d)]
+
+
+@contextmanager
+def frozen_statistics(norms: Sequence[nn.BatchNorm2d]) -> Iterator[None]:
+    """Batch norms that normalise by a batch's statistics but do not remember them inside the block."""
+    before = [(norm.momentum, norm.num_batches_tracked.clone()) for norm in norms]
+    try:
+        for norm in norms:
+            norm.momentum = 0.0
+        yield
+    finally:
+        for norm, (momentum, count) in zip(norms, before, strict=True):
+            norm.momentum = momentum
+            norm.num_batches_tracked.copy_(count)

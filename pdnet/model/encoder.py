@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from pdnet.model.backbone import Backbone
-from pdnet.model.blocks import conv_bn_relu, initialise, resize
+from pdnet.model.blocks import batch_norms, conv_bn_relu, frozen_statistics, initialise, resize
 
 
 class Encoder(nn.Module):
@@ -51,7 +53,7 @@ class Encoder(nn.Module):
             not asked for).
         """
         if self.checkpointing and self.training:
-            maps = checkpoint(self.backbone, image, use_reentrant=False)
+            maps = checkpoint(self.backbone, image, use_reentrant=False, context_fn=self._recomputing)
         else:
             maps = self.backbone(image)
         laterals = [layer(x) for layer, x in zip(self.laterals, maps, strict=True)]
@@ -66,3 +68,7 @@ class Encoder(nn.Module):
             return top, []
         logits = [resize(head(x), image.shape[-2:]) for head, x in zip(self.heads, reversed(levels), strict=True)]
         return top, logits
+
+    def _recomputing(self) -> tuple[AbstractContextManager, AbstractContextManager]:
+        """Contexts of the pass and of its recomputation, which must not count in the running statistics again."""
+        return nullcontext(), frozen_statistics(batch_norms(self.backbone))

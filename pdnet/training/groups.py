@@ -1,13 +1,11 @@
-"""Backbone and heads: which parameters learn at which rate, and which statistics an image step leaves alone."""
+"""Backbone and heads: which parameters learn at which rate, and whose statistics an image step leaves alone."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 
 from torch import nn
 
 from pdnet.model import PDNet
+from pdnet.model.blocks import batch_norms
 
 
 def parameter_groups(network: PDNet, loss: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
@@ -20,18 +18,5 @@ def parameter_groups(network: PDNet, loss: nn.Module) -> tuple[list[nn.Parameter
 
 def head_norms(network: PDNet) -> list[nn.BatchNorm2d]:
     """Batch norms outside the backbone."""
-    inside = {id(m) for m in network.encoder.backbone.modules()}
-    return [m for m in network.modules() if isinstance(m, nn.BatchNorm2d) and id(m) not in inside]
-
-
-@contextmanager
-def frozen_statistics(norms: Sequence[nn.BatchNorm2d]) -> Iterator[None]:
-    """Batch norms that use a batch's statistics but do not remember them inside the block."""
-    momenta = [norm.momentum for norm in norms]
-    try:
-        for norm in norms:
-            norm.momentum = 0.0
-        yield
-    finally:
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
+    inside = {id(norm) for norm in batch_norms(network.encoder.backbone)}
+    return [norm for norm in batch_norms(network) if id(norm) not in inside]

@@ -23,9 +23,10 @@ from pdnet.figures import sample_figure
 from pdnet.files import write_json
 from pdnet.losses import PDNetLoss
 from pdnet.model import PDNet
-from pdnet.parallel import START_METHOD, progress
+from pdnet.model.blocks import frozen_statistics
+from pdnet.parallel import START_METHOD, peak_memory, progress
 from pdnet.tracking import Run
-from pdnet.training.groups import frozen_statistics, head_norms, parameter_groups
+from pdnet.training.groups import head_norms, parameter_groups
 from pdnet.training.health import part_health
 from pdnet.training.schedule import learning_rates, step_kinds
 from pdnet.training.state import (
@@ -231,7 +232,7 @@ class Training:
 
     def _validate(self, epoch: int) -> None:
         train, last = self.config.train, epoch + 1 == self.config.train.epochs
-        row: dict[str, float] = {"epoch": epoch, "memory_gib": _peak_memory()}
+        row: dict[str, float] = {"epoch": epoch, "memory_gib": peak_memory()}
         if self.network.has_parts:
             row.update(part_health(self.last_output.parts, getattr(self.loss, "basis", None)))
             if row["live_parts"] < self.config.model.parts:
@@ -283,14 +284,6 @@ def split_holdout(clips: Sequence[Clip], holdout: Sequence[str]) -> tuple[list[C
     if not left:
         raise InputError("train.holdout: every training clip is held back, none is left to train on")
     return left, kept
-
-
-def _peak_memory() -> float:
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated() / 2**30
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 def _quiet_worker(_: int) -> None:
