@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from pdnet.config import LossConfig, ModelConfig
 from pdnet.losses.parts import area_variance, geometric_concentration, semantic_consistency
@@ -71,7 +71,10 @@ def medians(ways: dict[str, Callable[[], object]], rounds: int, what: str) -> di
 
 def giga_macs(work: Callable[[], object]) -> float:
     """Multiply-accumulates of a call, in units of 10^9 (half of the counted floating-point operations)."""
-    counter = FlopCounterMode(display=False)
+    # torch's counter does not know the attention of its own CPU path
+    attention = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+    formula = {attention: lambda query, key, value, *_, **__: sdpa_flop_count(query, key, value)}
+    counter = FlopCounterMode(display=False, custom_mapping=formula)
     with counter:
         work()
     return counter.get_total_flops() / 2e9

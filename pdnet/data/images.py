@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 
 import cv2
@@ -11,6 +12,7 @@ from PIL import Image, UnidentifiedImageError
 from pdnet.errors import InputError
 
 JPEG_END = b"\xff\xd9"
+GREY_PNG = (b"\x89PNG\r\n\x1a\n", b"\x08\x00", b"IEND\xaeB`\x82")  # signature, 8 bits of grey (bytes 24, 25), end
 
 
 def read_frame(path: Path) -> np.ndarray:
@@ -34,11 +36,14 @@ def read_labels(path: Path) -> np.ndarray:
     Raises:
         InputError: missing, truncated or no image.
     """
+    data = _read_bytes(path)
+    if (data[:8], data[24:26], data[-8:]) == GREY_PNG:
+        labels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)  # twice as fast as Pillow
+        if labels is not None:
+            return labels
     try:
-        with Image.open(path) as image:
+        with Image.open(BytesIO(data)) as image:
             labels = np.asarray(image)
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: missing file") from error
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         raise InputError(f"{path}: not a readable image ({error}); fetch or export it again") from error
     if labels.ndim == 3:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from math import isqrt
 
 import numpy as np
@@ -33,13 +32,13 @@ def pack(mask: np.ndarray, grid: Grid) -> int:
     return int.from_bytes(np.packbits(rows, bitorder="little").tobytes(), "little")
 
 
-@lru_cache(maxsize=16)
-def _frame(grid: Grid) -> tuple[int, int, int]:
-    """Bits of all pixels, of those not in the last column, of those not in the last row."""
-    inside = np.ones((grid.height, grid.width), bool)
-    not_last_column, not_last_row = inside.copy(), inside.copy()
-    not_last_column[:, -1], not_last_row[-1] = False, False
-    return pack(inside, grid), pack(not_last_column, grid), pack(not_last_row, grid)
+def _inner(grid: Grid) -> tuple[int, int]:
+    """Bits of the pixels not in the last column, and of those not in the last row."""
+
+    def rows(width: int, count: int) -> int:
+        return int.from_bytes(((1 << width) - 1).to_bytes(grid.stride // 8, "little") * count, "little")
+
+    return rows(grid.width - 1, grid.height), rows(grid.width, grid.height - 1)
 
 
 def boundary(mask: int, grid: Grid) -> int:
@@ -47,7 +46,7 @@ def boundary(mask: int, grid: Grid) -> int:
 
     The last column has only a lower neighbour, the last row only a right one.
     """
-    _, not_last_column, not_last_row = _frame(grid)
+    not_last_column, not_last_row = _inner(grid)
     right = (mask ^ (mask >> 1)) & not_last_column
     below = (mask ^ (mask >> grid.stride)) & not_last_row
     diagonal = (mask ^ (mask >> (grid.stride + 1))) & not_last_column & not_last_row

@@ -15,11 +15,13 @@ from pdnet.metrics.region_contour import COLUMNS, ClipScore, frame_scores
 from pdnet.parallel import each
 
 BINARY = (0, 1, 255)  # values a binary mask may hold
+CHUNK = 40  # frames that a worker scores at a time
+WORTH_WORKERS = 200  # fewer frames are scored sooner than workers start
 
 
 @dataclass(frozen=True)
 class Job:
-    """One clip to score."""
+    """Frames of a clip to score."""
 
     clip: Clip
     predictions: Path
@@ -68,15 +70,14 @@ def read_prediction(path: Path, size: tuple[int, int], threshold: float | None) 
     return foreground
 
 
-def score_clip(job: Job) -> ClipScore:
-    """J and F of every scored frame of a clip."""
+def _score(job: Job) -> list[tuple[float, float]]:
+    """J and F of every frame of a job."""
     values = []
     for stem in job.frames:
         truth = read_mask(job.clip.mask(stem))
         prediction = read_prediction(job.predictions / job.clip.name / f"{stem}.png", truth.shape, job.threshold)
         values.append(frame_scores(truth, prediction))
-    j, f = np.array(values).T
-    return ClipScore(job.frames, j, f)
+    return values
 
 
 def score_folder(
@@ -109,20 +110,23 @@ def score_folder(
     for clip in clips:
         if not clip.frames:
             raise InputError(f"{clip.name}: no annotations in {root}/Annotations/480p")
-    jobs = [Job(clip, predictions, scored_frames(clip, include_first_last), threshold) for clip in clips]
-    missing = [
-        path
-        for job in jobs
-        for stem in job.frames
-        if not (path := predictions / job.clip.name / f"{stem}.png").is_file()
-    ]
+    frames = {clip.name: scored_frames(clip, include_first_last) for clip in clips}
+    paths = [predictions / name / f"{stem}.png" for name, stems in frames.items() for stem in stems]
+    missing = [path for path in paths if not path.is_file()]
     if missing:
         shown = [str(path) for path in missing[:SHOWN_PROBLEMS]]
         raise InputError("\n".join([f"{predictions}: {len(missing)} prediction(s) missing", *shown]))
-    # the longest clips first, so that no core waits for one at the end
-    order = sorted(range(len(jobs)), key=lambda i: -len(jobs[i].frames))
-    scores = dict(zip(order, each(score_clip, [jobs[i] for i in order], "score", workers, unit="clip"), strict=True))
-    return {job.clip.name: scores[i] for i, job in enumerate(jobs)}
+    jobs = [
+        Job(clip, predictions, frames[clip.name][start : start + CHUNK], threshold)
+        for clip in clips
+        for start in range(0, len(frames[clip.name]), CHUNK)
+    ]
+    if len(paths) < WORTH_WORKERS:
+        workers = workers or 1
+    values: dict[str, list[tuple[float, float]]] = {name: [] for name in frames}
+    for job, scored in zip(jobs, each(_score, jobs, "score", workers, unit="chunk"), strict=True):
+        values[job.clip.name] += scored
+    return {name: ClipScore(frames[name], *np.array(scored).T) for name, scored in values.items()}
 
 
 def overall(scores: dict[str, ClipScore]) -> dict[str, float]:

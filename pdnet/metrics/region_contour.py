@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import ceil, hypot
 
+import cv2
 import numpy as np
 
 from pdnet.metrics.bits import Grid, boundary, dilate, pack
@@ -60,6 +61,10 @@ def frame_scores(truth: np.ndarray, prediction: np.ndarray) -> tuple[float, floa
         recall within `tolerance`.
     """
     radius = tolerance(*truth.shape)
+    window = _window(truth | prediction)
+    if window is None:
+        return 1.0, 1.0
+    truth, prediction = truth[window], prediction[window]
     grid = Grid(*truth.shape, gap=radius)
     a, b = pack(truth, grid), pack(prediction, grid)
     union = (a | b).bit_count()
@@ -67,10 +72,18 @@ def frame_scores(truth: np.ndarray, prediction: np.ndarray) -> tuple[float, floa
     return j, _contour(boundary(a, grid), boundary(b, grid), radius, grid)
 
 
+def _window(union: np.ndarray) -> tuple[slice, slice] | None:
+    """Rows and columns that hold all foreground and its boundary: a rim of one pixel, inside the frame; None if empty."""
+    left, top, width, height = cv2.boundingRect(union.view(np.uint8))
+    if width == 0:
+        return None
+    return slice(max(0, top - 1), top + height + 1), slice(max(0, left - 1), left + width + 1)
+
+
 def _contour(truth: int, prediction: int, radius: int, grid: Grid) -> float:
     in_truth, in_prediction = truth.bit_count(), prediction.bit_count()
     if not in_truth and not in_prediction:
-        return 1.0
+        return 1.0  # the whole frame is foreground in both
     if not in_truth or not in_prediction:
         return 0.0  # precision 1 and recall 0, or the other way round
     precision = (prediction & dilate(truth, radius, grid)).bit_count() / in_prediction
