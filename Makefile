@@ -23,8 +23,10 @@ repro: $(STAMP)  ## run the pipeline of the profile in params.yaml (default: the
 	$(BIN)/dvc repro
 	@echo
 	@$(BIN)/dvc metrics show
-	@echo "report:    reports/report.html"
-	@echo "results:   results/ (CSV, masks), models/pdnet.safetensors"
+	@echo "pages:     reports/*.html, report.html first; figures in reports/figures"
+	@echo "tables:    results/tables (Markdown, CSV, LaTeX)"
+	@cat results/tables/conclusion.txt
+	@echo "results:   results/ (CSV, masks); checkpoint: models/pdnet.safetensors"
 	@echo "runs:      make ui, then http://127.0.0.1:5000"
 
 test: lint  ## lint and tests, a process a core with one thread each
@@ -47,4 +49,4 @@ lock: $(STAMP)  ## write requirements.lock anew from .venv (after changing pypro
 	$(BIN)/python -m pip freeze --exclude-editable | grep -Ev '^(nvidia-|triton|cuda-|pip|setuptools|pdnet)' > requirements.lock
 
 clean:  ## remove the environment and everything that was generated
-	rm -rf .venv data/raw data/480p models results reports mlruns mlflow.db
+	rm -rf .venv data/raw data/480p data/imbalance models results reports mlruns mlflow.db

@@ -126,19 +126,58 @@ def evaluate(
 
 @app.command()
 @one_line_errors
-def report(
-    params: Params = PARAMS,
-    notebook: Annotated[Path, typer.Option(help="Notebook to execute.")] = Path("notebooks/report.ipynb"),
-    out: Annotated[Path, typer.Option(help="HTML page to write.")] = Path("reports/report.html"),
-) -> None:
-    """Execute the report notebook and write it as HTML."""
+def imbalance(params: Params = PARAMS) -> None:
+    """Render the series in which limbs move ever faster against the torso, to data/imbalance."""
     from pdnet.config import load_config
-    from pdnet.notebook import execute
+    from pdnet.science import imbalance_stage
 
-    config = load_config(params)
-    values = {"profile": config.profile, "set_name": config.evaluate.set, "best_worst": config.report.best_worst}
-    execute(notebook, out, values)
-    print(out)
+    imbalance_stage(load_config(params))
+
+
+@app.command()
+@one_line_errors
+def ablate(
+    variant: Annotated[str, typer.Argument(help="A name under ablation.variants of the parameter file.")],
+    params: Params = PARAMS,
+) -> None:
+    """Train and score one variant with every seed, to results/ablation/VARIANT; seeds that are done are kept."""
+    from pdnet.science import ablation_stage
+
+    ablation_stage(params, variant)
+
+
+@app.command()
+@one_line_errors
+def references(params: Params = PARAMS) -> None:
+    """Score the trained network with other reference frames (Table 5)."""
+    from pdnet.config import load_config
+    from pdnet.science import references_stage
+
+    references_stage(load_config(params))
+
+
+@app.command()
+@one_line_errors
+def tables(params: Params = PARAMS) -> None:
+    """Write Tables 3, 4, 5 and the imbalance experiment to results/tables (Markdown, CSV, LaTeX)."""
+    from pdnet.config import load_config
+    from pdnet.science import tables_stage
+
+    tables_stage(load_config(params))
+
+
+@app.command()
+@one_line_errors
+def notebooks(
+    names: Annotated[Optional[list[str]], typer.Argument(help="Without a name all of notebooks/.")] = None,
+    params: Params = PARAMS,
+) -> None:
+    """Execute notebooks and write them to reports/NAME.html."""
+    from pdnet.config import load_config
+    from pdnet.notebook import execute_all
+
+    for page in execute_all(load_config(params), names or []):
+        print(page)
 
 
 @app.command()

@@ -8,6 +8,7 @@ if the profile is silent too, from the preset. A value that is given in the sect
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any, Literal
 
@@ -104,6 +105,8 @@ class TrainConfig(Section):
     late_factor: float = Field(0.5, gt=0, le=1)
     late_epoch: int = Field(6, ge=0)
     clip_gradient: float | None = Field(None, gt=0)
+    start: str | None = None  # a checkpoint whose encoder is taken over
+    freeze_encoder: bool = False  # only IPDA, fusion and head learn; for short ablations on one encoder
     crop: float = Field(0.125, ge=0, lt=1)
     reference: Literal["first", "random"] = "first"
     holdout: list[str] = []  # training clips kept for validation
@@ -132,6 +135,23 @@ class ReportConfig(Section):
     best_worst: int = Field(2, ge=1)
 
 
+class AblationConfig(Section):
+    """Which variants are trained, how often, and what they share."""
+
+    run: list[str]  # the variants that `dvc repro` trains
+    variants: dict[str, dict[str, Any]]  # name -> parameters by dotted name
+    set: dict[str, Any] = {}  # parameters of every variant: what makes the trainings short
+    seeds: list[int] = Field([1, 2, 3], min_length=1)
+    frames: int | None = Field(None, ge=1)  # scored frames of each evaluation clip; null: all but first and last
+
+
+class ImbalanceConfig(Section):
+    """The rendered series in which the limbs move ever faster against the torso."""
+
+    levels: list[float] = [0.0, 0.5, 1.0, 2.0, 3.0]
+    frames: int = Field(41, ge=11)
+
+
 class Config(Section):
     """The whole of `params.yaml`, resolved."""
 
@@ -144,9 +164,11 @@ class Config(Section):
     train: TrainConfig
     evaluate: EvaluateConfig
     report: ReportConfig
+    ablation: AblationConfig
+    imbalance: ImbalanceConfig
 
 
-SECTIONS = ("data", "preprocess", "model", "loss", "train", "evaluate", "report")
+SECTIONS = ("data", "preprocess", "model", "loss", "train", "evaluate", "report", "ablation", "imbalance")
 
 
 def load_config(path: Path | str = "params.yaml") -> Config:
@@ -165,6 +187,19 @@ def load_config(path: Path | str = "params.yaml") -> Config:
     if not isinstance(raw, dict):
         raise InputError(f"{path}: expected names and values, found {type(raw).__name__}")
     return resolve(raw, str(path))
+
+
+def with_values(raw: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+    """Parameters as written, with some values by dotted name (`model.parts`) replaced; the original stays."""
+    changed = copy.deepcopy(raw)
+    for name, value in values.items():
+        group, keys = changed, name.split(".")
+        for key in keys[:-1]:
+            group = group.setdefault(key, {})
+            if not isinstance(group, dict):
+                raise InputError(f"'{name}': '{key}' is a value, not a group of parameters")
+        group[keys[-1]] = value
+    return changed
 
 
 def resolve(raw: dict[str, Any], where: str = "parameters") -> Config:

@@ -13,12 +13,26 @@ from matplotlib.figure import Figure
 
 from pdnet.data.images import read_frame, read_labels, read_mask
 from pdnet.data.layout import Clip, read_tree
+from pdnet.files import write_atomically
 from pdnet.model import PDNet
 from pdnet.sample.body import PARTS_PER_PERSON
 from pdnet.segment import ClipSegmenter
 
 matplotlib.rcParams.update({"svg.hashsalt": "pdnet", "figure.dpi": 100, "savefig.bbox": "tight"})
 HIT, MISSED, FALSE = (0.0, 0.62, 0.45), (0.90, 0.62, 0.0), (0.80, 0.47, 0.65)  # Okabe-Ito: safe for colour-blind eyes
+
+
+def save(figure: Figure, folder: Path, name: str) -> Figure:
+    """Writes `folder/name.png` and `.svg`, the same bytes for the same figure, and returns it for display."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for suffix in ("png", "svg"):
+        write_atomically(
+            folder / f"{name}.{suffix}",
+            lambda path, suffix=suffix: figure.savefig(
+                path, format=suffix, metadata={"Date": None} if suffix == "svg" else None
+            ),
+        )
+    return figure
 
 
 def style() -> None:

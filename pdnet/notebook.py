@@ -7,8 +7,12 @@ import os
 from pathlib import Path
 from typing import Any
 
+from pdnet.config import Config
 from pdnet.errors import InputError
 from pdnet.files import write_text
+from pdnet.parallel import each
+
+NOTEBOOKS, REPORTS = Path("notebooks"), Path("reports")
 
 
 def execute(notebook: Path, html: Path, parameters: dict[str, Any] | None = None) -> None:
@@ -34,7 +38,7 @@ def execute(notebook: Path, html: Path, parameters: dict[str, Any] | None = None
     executed.parent.mkdir(parents=True, exist_ok=True)
     try:
         papermill.execute_notebook(
-            str(notebook), str(executed), parameters or {}, cwd=".", kernel_name="python3", progress_bar=True
+            str(notebook), str(executed), parameters or {}, cwd=".", kernel_name="python3", progress_bar=False
         )
     except papermill.PapermillExecutionError as error:
         first = next((line for line in error.source.splitlines() if line.strip()), "")
@@ -53,3 +57,41 @@ def execute(notebook: Path, html: Path, parameters: dict[str, Any] | None = None
     exporter = HTMLExporter(exclude_input=True, exclude_output_prompt=True, exclude_input_prompt=True)
     body, _ = exporter.from_notebook_node(page, resources={"metadata": {"name": notebook.stem}})
     write_text(html, body)
+
+
+def execute_all(config: Config, names: list[str]) -> list[Path]:
+    """Executes `notebooks/<name>.ipynb`, as many at a time as there are cores, and logs their figures to MLflow.
+
+    Args:
+        config: of the project; each notebook gets the profile and the evaluation split.
+        names: of the notebooks; empty takes all.
+
+    Returns:
+        the pages, `reports/<name>.html`.
+    """
+    names = names or sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb"))
+    common = {"profile": config.profile, "set_name": config.evaluate.set}
+    own = {"report": {"best_worst": config.report.best_worst}, "parts": {"interactive": False}}
+    pages = [REPORTS / f"{name}.html" for name in names]
+    jobs = [
+        (NOTEBOOKS / f"{name}.ipynb", page, {**common, **own.get(name, {})})
+        for name, page in zip(names, pages, strict=True)
+    ]
+    each(_execute, jobs, "notebooks", unit="notebook")
+    _track(config, names)
+    return pages
+
+
+def _execute(job: tuple[Path, Path, dict[str, Any]]) -> None:
+    os.environ["OMP_NUM_THREADS"] = "1"  # of the kernel: notebooks run side by side
+    execute(*job)
+
+
+def _track(config: Config, names: list[str]) -> None:
+    from pdnet.tracking import Run
+
+    run = Run(f"pdnet-{config.profile}", "notebooks")
+    for name in names:
+        for figure in sorted((REPORTS / "figures" / name).glob("*")):
+            run.file(figure, f"figures/{name}")
+    run.end()

@@ -16,13 +16,14 @@ from pdnet.data.sources import download
 from pdnet.files import write_json, write_text
 from pdnet.metrics.evaluator import overall, score_folder, write_results
 from pdnet.metrics.region_contour import COLUMNS
+from pdnet.metrics.stability import clip_flows, mean_stability
 from pdnet.predict import measure_speed, predict_clips, reader_rows
 from pdnet.tracking import Run
 from pdnet.training.recipe import Training
-from pdnet.training.state import seed_everything
+from pdnet.training.state import seed_everything, write_table
 
 SOURCE, RAW, WORKING = Path("data/source"), Path("data/raw"), Path("data/480p")
-MODELS, RESULTS, REPORTS = Path("models"), Path("results"), Path("reports")
+MODELS, RESULTS = Path("models"), Path("results")
 CHECKPOINT = MODELS / "pdnet.safetensors"
 
 
@@ -59,10 +60,17 @@ def evaluate_stage(config: Config, data: Path = WORKING, checkpoint: Path = CHEC
     others = reader_rows(clips, tree.clips("train"), predictions, options.include_first_last)
     rows = {"PDNet": overall(scores), **{name: overall(value) for name, value in others.items()}}
     write_text(out / "methods.csv", _table(rows))
+    flows = {clip.name: clip_flows(clip) for clip in clips}
+    stability = {
+        name: mean_stability(clips, flows, folder) for name, folder in (("PDNet", predictions), ("truth", None))
+    }
+    write_table(out / "stability.csv", [{"method": name, **values} for name, values in stability.items()])
     metrics = {name: round(100 * value, 4) for name, value in rows["PDNet"].items()}
     metrics["above_best_reader_row"] = round(
         metrics["J&F-Mean"] - 100 * max(rows[name]["J&F-Mean"] for name in others), 4
     )
+    metrics["warped_IoU"] = round(100 * stability["PDNet"]["warped_iou"], 4)
+    metrics["flicker_per_100_frames"] = round(stability["PDNet"]["flicker"], 4)
     write_json(out / "metrics.json", metrics)
     speed = measure_speed(network, clips[0], options.fps_frames)
     write_json(out / "speed.json", speed)  # not declared to DVC: a time is never the same twice

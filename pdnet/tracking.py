@@ -38,6 +38,13 @@ def git_commit() -> str:
         return "unknown"
 
 
+def shared_parent(experiment: str, name: str, key: str) -> str | None:
+    """The run that groups child runs with the same key, started if there is none; None when tracking fails."""
+    run = Run(experiment, name, tags={"group": key}, same=f"tags.group = '{key}'")
+    run.end()
+    return run.run_id
+
+
 class Run:
     """One MLflow run. Every call is safe: the first failure is warned about, later ones are silent.
 
@@ -46,17 +53,27 @@ class Run:
         name: of the run.
         run_id: resume this run instead of starting one.
         parent: run id of the parent, for ablation variants.
+        tags: more of them.
+        same: MLflow filter; a run that it finds is resumed instead of starting one.
     """
 
-    def __init__(self, experiment: str, name: str, run_id: str | None = None, parent: str | None = None) -> None:
+    def __init__(
+        self,
+        experiment: str,
+        name: str,
+        run_id: str | None = None,
+        parent: str | None = None,
+        tags: dict[str, str] | None = None,
+        same: str | None = None,
+    ) -> None:
         self.run_id = run_id
         self._client: Any = None
         self._waiting: list[Any] = []
         self._flushed = time.monotonic()
         self._warned = False
-        self._safely(lambda: self._start(experiment, name, parent))
+        self._safely(lambda: self._start(experiment, name, parent, tags or {}, same))
 
-    def _start(self, experiment: str, name: str, parent: str | None) -> None:
+    def _start(self, experiment: str, name: str, parent: str | None, tags: dict[str, str], same: str | None) -> None:
         import mlflow
 
         for noisy in ("mlflow", "mlflow.store.db.utils", "alembic"):
@@ -72,7 +89,11 @@ class Run:
                 self.run_id = None  # another tracking store than last time: start a run there
         found = self._client.get_experiment_by_name(experiment)
         number = found.experiment_id if found else self._client.create_experiment(experiment)
-        tags = {"mlflow.source.git.commit": git_commit().removesuffix("-dirty"), "git_commit": git_commit()}
+        twins = self._client.search_runs([number], same, max_results=1) if same else []
+        if twins:
+            self.run_id = twins[0].info.run_id
+            return
+        tags = {**tags, "mlflow.source.git.commit": git_commit().removesuffix("-dirty"), "git_commit": git_commit()}
         if parent:
             tags["mlflow.parentRunId"] = parent
         self.run_id = self._client.create_run(number, run_name=name, tags=tags).info.run_id

@@ -30,7 +30,16 @@ def test_every_stage_from_scripts_to_report(cli, tmp_path, monkeypatch):
     clips = [{**c, "frames": 21} for c in raw["clips"] if c["name"] in wanted]
     (tmp_path / "data/source").mkdir(parents=True)
     (tmp_path / "data/source/scenes.yaml").write_text(yaml.safe_dump({"clips": clips}))
-    changes = {**TINY, "train__holdout": ["news/evening"], "data__sample_images": 3, "report__best_worst": 1}
+    changes = {
+        **TINY,
+        "train__holdout": ["news/evening"],
+        "data__sample_images": 3,
+        "report__best_worst": 1,
+        "ablation__run": ["full", "no-ipda", "one-part"],
+        "ablation__seeds": [1, 2],
+        "ablation__set": {"train.epochs": 1, "train.steps_per_epoch": 1, "train.start": "models/pdnet.safetensors"},
+        "imbalance": {"levels": [0.0, 2.0], "frames": 11},
+    }
     write_params(tmp_path / "params.yaml", **changes)
     shutil.copytree(ROOT / "notebooks", tmp_path / "notebooks")
     monkeypatch.chdir(tmp_path)
@@ -51,13 +60,23 @@ def test_every_stage_from_scripts_to_report(cli, tmp_path, monkeypatch):
     assert (tmp_path / "again/global_results-val.csv").read_bytes() == (
         tmp_path / "results/global_results-val.csv"
     ).read_bytes()
-    pages = []
-    for _ in range(2):
-        status, text = cli("report")
+    for stage in (["imbalance"], ["ablate", "full"], ["ablate", "no-ipda"], ["ablate", "one-part"]):
+        assert cli(*stage)[0] == 0, stage
+    for stage in ("references", "tables", "notebooks"):
+        status, text = cli(stage)
         assert status == 0, text
-        pages.append((tmp_path / "reports/report.html").read_bytes())
-    assert pages[0] == pages[1], "the report differs from run to run"
-    assert b"PDNet (paper)" in pages[0] and pages[0].count(b"data:image/png") >= 4
+    assert "without IPDA and fusion" in (tmp_path / "results/tables/table3.md").read_text()
+    assert "Against 'p = 1'" in (tmp_path / "results/tables/conclusion.txt").read_text()
+    pages = {page.stem: page.read_bytes() for page in (tmp_path / "reports").glob("*.html")}
+    assert set(pages) == {p.stem for p in (ROOT / "notebooks").glob("*.ipynb")}
+    assert all(b"data:image/png" in page for page in pages.values())
+    assert b"PDNet (paper)" in pages["report"] and pages["report"].count(b"data:image/png") >= 4
+    figures = {p.relative_to(tmp_path): p.read_bytes() for p in (tmp_path / "reports/figures").rglob("*.*")}
+    assert {p.suffix for p in figures} == {".png", ".svg"}
+    assert cli("notebooks", "report", "failures")[0] == 0
+    for name in ("report", "failures"):
+        assert (tmp_path / f"reports/{name}.html").read_bytes() == pages[name], f"{name} differs from run to run"
+    assert all((tmp_path / name).read_bytes() == content for name, content in figures.items())
 
 
 def test_a_broken_cell_is_named_and_no_page_is_written(tmp_path):

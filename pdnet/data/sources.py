@@ -18,7 +18,7 @@ from pdnet.data.layout import SETS, check, read_tree
 from pdnet.errors import InputError
 from pdnet.files import write_image, write_json, write_text
 from pdnet.parallel import each, progress
-from pdnet.sample.render import render_clips, render_images
+from pdnet.sample.render import read_scenes, render_clips, render_images
 
 DAVIS_URL = "https://data.vision.ee.ethz.ch/csergi/share/davis/DAVIS-2017-trainval-480p.zip"
 # sequences of DAVIS-2016 whose foreground holds a person; the others have none
@@ -73,7 +73,7 @@ def download(config: Config, source: Path, raw: Path) -> None:
     _start_anew_if_other(raw, identity)
     write_json(raw / "source.json", identity)
     if data.source == "sample":
-        render_clips(_scenes(source), raw, data.workers)
+        render_clips(read_scenes(_scenes(source)), raw, data.workers)
     elif data.source == "mvps":
         bring_mvps(_root(config, source), raw)
     elif data.source == "davis":

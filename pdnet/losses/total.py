@@ -20,7 +20,7 @@ class FeatureNetwork(nn.Module):
 
     def __init__(self, config: LossConfig) -> None:
         super().__init__()
-        self.backbone = build_backbone(config.feature_network)
+        self.backbone = build_backbone(config.feature_network, config.feature_layer + 1)
         load_pretrained(self.backbone, config.feature_network, config.feature_weights)
         self.layer, self.unit = config.feature_layer, config.feature_normalise
         self.channels = self.backbone.channels[self.layer]

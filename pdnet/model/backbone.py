@@ -36,24 +36,23 @@ class Backbone(nn.Module):
 class ResNetBackbone(Backbone):
     """torchvision's ResNet; entries keep torchvision's names, so its weight files load as they are."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, maps: int) -> None:
         super().__init__()
         from torchvision.models import get_model
 
         full = get_model(name, weights=None)
-        for part in ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4"):
+        self.layers = [f"layer{i + 1}" for i in range(maps)]
+        for part in ("conv1", "bn1", "relu", "maxpool", *self.layers):
             self.add_module(part, getattr(full, part))
-        self.channels = tuple(
-            layer[-1].conv3.out_channels if hasattr(layer[-1], "conv3") else layer[-1].conv2.out_channels
-            for layer in (self.layer1, self.layer2, self.layer3, self.layer4)
-        )
+        last = [getattr(self, layer)[-1] for layer in self.layers]
+        self.channels = tuple((b.conv3 if hasattr(b, "conv3") else b.conv2).out_channels for b in last)
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """See `Backbone.forward`."""
         x = self.maxpool(self.relu(self.bn1(self.conv1(image))))
         maps = []
-        for layer in (self.layer1, self.layer2, self.layer3, self.layer4):
-            x = layer(x)
+        for layer in self.layers:
+            x = getattr(self, layer)(x)
             maps.append(x)
         return maps
 
@@ -61,7 +60,7 @@ class ResNetBackbone(Backbone):
 class TimmBackbone(Backbone):
     """Any timm network that offers feature maps at strides 4, 8, 16 and 32."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, maps: int) -> None:
         super().__init__()
         import timm
 
@@ -70,7 +69,7 @@ class TimmBackbone(Backbone):
         missing = [s for s in STRIDES if s not in reductions]
         if missing:
             raise InputError(f"model.backbone: {name} has no feature map of stride {missing[0]} (it has {reductions})")
-        indices = tuple(reductions.index(s) for s in STRIDES)
+        indices = tuple(reductions.index(s) for s in STRIDES[:maps])
         self.body = timm.create_model(name, pretrained=False, features_only=True, out_indices=indices)
         self.channels = tuple(self.body.feature_info.channels())
         if name == LITE0:  # the packaged weights were trained on (x - 127) / 128 with x in 0..255
@@ -85,8 +84,12 @@ class TimmBackbone(Backbone):
         return self.body(image)
 
 
-def build_backbone(name: str) -> Backbone:
+def build_backbone(name: str, maps: int = 4) -> Backbone:
     """A backbone by its torchvision (`resnet18` ... `resnet152`) or timm name, with random weights.
+
+    Args:
+        name: of the classifier.
+        maps: how many of the four maps are wanted, finest first; what lies deeper is left out.
 
     Raises:
         InputError: nobody knows the name, or it has no four strides.
@@ -95,13 +98,13 @@ def build_backbone(name: str) -> Backbone:
         from torchvision.models import list_models
 
         if name in list_models():
-            return ResNetBackbone(name)
+            return ResNetBackbone(name, maps)
     import timm
 
     if name not in timm.list_models():
         close = timm.list_models(f"*{name[:6]}*")[:5]
         raise InputError(f"model.backbone: '{name}' is neither a torchvision ResNet nor a timm model; close: {close}")
-    return TimmBackbone(name)
+    return TimmBackbone(name, maps)
 
 
 def load_pretrained(backbone: Backbone, name: str, weights: str) -> None:

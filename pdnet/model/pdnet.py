@@ -105,16 +105,15 @@ class PDNet(nn.Module):
             auxiliary: also give the auxiliary logits.
         """
         appearance, logits = self.encoder(target, auxiliary)
+        if not self.has_parts:
+            return self._with_motion(appearance, None, target.shape[-2:], logits)
         if reference is target:  # a single image, or a clip's first frame: one encoding serves as both
             reference_appearance, reference_logits = appearance, logits
         else:
             reference_appearance, reference_logits = self.encoder(reference, auxiliary)
-        if not self.has_parts:
-            output, reference_parts = self._with_motion(appearance, None, target.shape[-2:], logits), None
-        else:
-            reference_parts = self.decoupling(reference_appearance)
-            memory = self.attention.remember(reference_parts)
-            output = self._with_motion(appearance, memory, target.shape[-2:], logits)
+        reference_parts = self.decoupling(reference_appearance)
+        memory = self.attention.remember(reference_parts)
+        output = self._with_motion(appearance, memory, target.shape[-2:], logits)
         return replace(
             output,
             reference_parts=reference_parts,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -56,10 +57,16 @@ def read_scenes(path: Path) -> list[Clip]:
     return clips
 
 
-def render_clips(scenes: Path, root: Path, workers: int = 0) -> None:
-    """Renders every clip of the scene scripts below `root` (MVPS layout); what is done already is left as it is."""
-    clips = read_scenes(scenes)
-    jobs = [(root, clip, number) for clip in clips for number in range(0, clip.frames, 20)]
+def render_clips(clips: Sequence[Clip], root: Path, workers: int = 0, between: bool = True) -> None:
+    """Renders clips below `root` (MVPS layout); what is done already is left as it is.
+
+    Args:
+        clips: their scripts.
+        root: of the tree.
+        workers: processes, 0 for all cores.
+        between: also render the frames between the annotated ones.
+    """
+    jobs = [(root, clip, number, between) for clip in clips for number in range(0, clip.frames, 20)]
     each(_render_chunk, jobs, "render clips", workers, unit="chunk")
     for split in ("train", "val"):
         write_text(root / "ImageSets" / f"{split}.txt", "".join(c.name + "\n" for c in clips if c.split == split))
@@ -74,16 +81,18 @@ def _digest(clip: Clip, number: int) -> str:
     return hashlib.sha256(f"{clip.model_dump_json()}|{number}|{JPEG_QUALITY}".encode()).hexdigest()
 
 
-def _render_chunk(job: tuple[Path, Clip, int]) -> None:
+def _render_chunk(job: tuple[Path, Clip, int, bool]) -> None:
     """Renders 20 frames of a clip and their truth; a marker with the script's hash says that they are done."""
-    root, clip, first = job
+    root, clip, first, between = job
     done = root / "Joints" / clip.name / f"{first:05d}.json"
     if done.is_file() and f'"script": "{_digest(clip, first)}"' in done.read_text():
         return
     scene, tracks = Scene(clip), {}
     for number in range(first, min(first + 20, clip.frames)):
-        frame, stem = scene.render(number), f"{number:05d}"
         annotated = number % ANNOTATED_EVERY == 0
+        if not (annotated or between):
+            continue
+        frame, stem = scene.render(number), f"{number:05d}"
         folder = "Keyframes" if annotated else "Frames"
         write_image(root / folder / "480p" / clip.name / f"{stem}.jpg", frame.colour, JPEG_QUALITY)
         if annotated:

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from pdnet.checkpoint import save_network
+from pdnet.checkpoint import save_network, take_encoder
 from pdnet.config import Config
 from pdnet.data.layout import Clip, image_pairs, read_tree
 from pdnet.data.sampling import EpochSampler, ImageDataset, PairDataset
@@ -32,6 +32,7 @@ from pdnet.training.schedule import learning_rates, step_kinds
 from pdnet.training.state import (
     Progress,
     data_hash,
+    file_hash,
     fingerprint,
     load_state,
     save_state,
@@ -78,6 +79,10 @@ class Training:
         config, train = self.config, self.config.train
         # channels last: the same numbers, about 1.5 times the steps per second on a CPU
         self.network = PDNet(config.model, pretrained=True).to(memory_format=torch.channels_last)
+        if train.start:
+            take_encoder(self.network, Path(train.start))
+        if train.freeze_encoder:
+            self.network.encoder.requires_grad_(False)
         self.loss = PDNetLoss(config.loss, config.model.parts, self.network.has_parts)
         backbone, self.heads = parameter_groups(self.network, self.loss)
         groups = [{"params": backbone}, {"params": self.heads}]
@@ -90,7 +95,8 @@ class Training:
         """Goes on with an interrupted training of the same parameters and data, or starts one."""
         self.modules = {"network": self.network, "loss": self.loss}
         self.state_file = self.out / "state" / "training.pt"
-        wanted = fingerprint(self.config, data)
+        start = self.config.train.start
+        wanted = fingerprint(self.config, data + (file_hash(Path(start)) if start else ""))
         resumed = load_state(self.state_file, wanted, self.modules, self._raw_optimiser())
         self.progress = resumed or Progress(wanted)
         self.run = Run(f"pdnet-{self.config.profile}", run_name, self.progress.run_id, parent)
@@ -142,7 +148,7 @@ class Training:
 
     def _epoch(self, bar: tqdm) -> None:
         state, epoch = self.progress, self.progress.epoch
-        self.model.train()
+        self._learn()
         for kind in self.kinds[state.step :]:
             began = time.perf_counter()
             values = self._step(kind, next(self.batches[kind]), epoch)
@@ -160,6 +166,11 @@ class Training:
         self._save()
         if self._stop and state.epoch < self.config.train.epochs:
             self._raise_stopped()
+
+    def _learn(self) -> None:
+        """Training mode; a frozen encoder keeps its statistics too."""
+        self.model.train()
+        self.network.encoder.train(not self.config.train.freeze_encoder)
 
     def _raise_stopped(self) -> None:
         raise Stopped(f"stopped at step {self._done()} of {self.total}; the same command resumes")
@@ -242,7 +253,7 @@ class Training:
         if self.held_back and ((epoch + 1) % train.validate_every == 0 or last):
             row.update(validate(self.network, self.held_back, self.config.evaluate.threshold, train.validation_frames))
             self.run.figure(sample_figure(self.network, self.held_back[:4]), f"samples/epoch_{epoch:03d}.png")
-            self.network.train()
+            self._learn()
         self.progress.validation.append(row)
         named = {("validation/" if "Mean" in key else "health/") + key.replace("&", "and"): v for key, v in row.items()}
         self.run.metrics(self._done(), **named)

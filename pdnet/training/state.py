@@ -56,8 +56,13 @@ def data_hash(root: Path) -> str:
         for file in sorted((root / folder).rglob("*")):
             if file.is_file():
                 digest.update(str(file.relative_to(root)).encode())
-                digest.update(hashlib.sha256(file.read_bytes()).digest())
+                digest.update(file_hash(file).encode())
     return digest.hexdigest()
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def fingerprint(config: Config, data: str) -> str:

@@ -33,22 +33,30 @@ PAPER_TABLE_1 = {
 
 def results_table(results: Path, data_name: str) -> pd.DataFrame:
     """Our rows and the reader's rows in per cent, with the paper's Table 1 below; `data` says what each was measured on."""
-    ours = pd.read_csv(_need(results / "methods.csv")).set_index("method") * 100
+    ours = pd.read_csv(need(results / "methods.csv")).set_index("method") * 100
+    stability = pd.read_csv(need(results / "stability.csv")).set_index("method")
+    ours["warped IoU"], ours["flicker"] = stability.warped_iou * 100, stability.flicker
     ours.insert(0, "data", data_name)
     paper = pd.DataFrame.from_dict(PAPER_TABLE_1, orient="index", columns=list(COLUMNS))
     paper.insert(0, "data", "MVPS test set")
     return pd.concat([ours, paper]).rename_axis("method").round(1)
 
 
+def stability_note(results: Path) -> str:
+    """The ceiling of temporal stability: the true masks' own values."""
+    truth = pd.read_csv(need(results / "stability.csv")).set_index("method").loc["truth"]
+    return f"true masks: warped IoU {100 * truth.warped_iou:.1f} %, flicker {truth.flicker:.1f} per 100 frames"
+
+
 def clip_table(results: Path, set_name: str = "val") -> pd.DataFrame:
     """Per-clip results in per cent, best first."""
-    table = pd.read_csv(_need(results / f"per-sequence_results-{set_name}.csv")).set_index("Sequence") * 100
+    table = pd.read_csv(need(results / f"per-sequence_results-{set_name}.csv")).set_index("Sequence") * 100
     return table.sort_values("J&F-Mean", ascending=False).round(1)
 
 
 def clip_figure(results: Path, set_name: str = "val") -> Figure:
     """J and F of every clip, frame by frame, as box plots."""
-    scores = json.loads(_need(results / f"per-frame_results-{set_name}.json").read_text())
+    scores = json.loads(need(results / f"per-frame_results-{set_name}.json").read_text())
     rows = [(name, measure, 100 * v) for name, s in scores.items() for measure in "JF" for v in s[measure]]
     frame = pd.DataFrame(rows, columns=["clip", "measure", "value (%)"])
     style()
@@ -61,8 +69,8 @@ def clip_figure(results: Path, set_name: str = "val") -> Figure:
 
 def curves_figure(models: Path) -> Figure:
     """Training loss per video step and validation J&F per epoch."""
-    history = pd.read_csv(_need(models / "history.csv"))
-    validation = pd.read_csv(_need(models / "validation.csv"))
+    history = pd.read_csv(need(models / "history.csv"))
+    validation = pd.read_csv(need(models / "validation.csv"))
     video = history[history.kind == "video"]
     style()
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 3.6), layout="constrained")
@@ -92,7 +100,7 @@ def clips_figure(data: Path, checkpoint: Path, results: Path, which: str, count:
     """
     table = clip_table(results, set_name)
     names = list(table.index[:count] if which == "best" else table.index[::-1][:count])
-    scores = json.loads(_need(results / f"per-frame_results-{set_name}.json").read_text())
+    scores = json.loads(need(results / f"per-frame_results-{set_name}.json").read_text())
     clips = {clip.name: clip for clip in read_tree(data).clips(set_name)}
     network = load_network(checkpoint)
     rows, labels = [], []
@@ -106,7 +114,12 @@ def clips_figure(data: Path, checkpoint: Path, results: Path, which: str, count:
     return tile(rows, ("frame", "truth", "green hit, orange missed, pink false", "parts"), labels)
 
 
-def _need(path: Path) -> Path:
+def need(path: Path) -> Path:
+    """The path, if there is such a file.
+
+    Raises:
+        InputError: there is none.
+    """
     if not path.is_file():
         raise InputError(f"{path}: missing; `dvc repro` makes it")
     return path

@@ -1,0 +1,200 @@
+"""Ablations: variants that differ in a few parameters, trained alike with several seeds, scored clip by clip."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+
+from pdnet.checkpoint import load_network
+from pdnet.config import Config, load_config, resolve, with_values
+from pdnet.data.images import read_frame, read_labels, read_mask
+from pdnet.data.layout import Clip, read_tree
+from pdnet.errors import InputError
+from pdnet.files import link, write_json
+from pdnet.metrics.parts import agreement, body_parts, identity, part_labels
+from pdnet.metrics.region_contour import frame_scores
+from pdnet.model import PDNet
+from pdnet.sample.imbalance import level_of, near_limbs, series
+from pdnet.sample.render import render_clips
+from pdnet.segment import ClipSegmenter
+from pdnet.tracking import Run, shared_parent
+from pdnet.training.recipe import Training
+from pdnet.training.state import data_hash, file_hash, write_table
+
+LIMB_REACH = 0.03  # of the frame's height: how far from a limb "near" goes
+COARSE = 4  # every fourth row and column is enough for shares of many thousand pixels
+IMBALANCE_VARIANTS = ("full", "one-part", "no-ipda")  # whom the imbalance experiment compares
+
+
+def variant_configs(params: Path, name: str) -> dict[int, Config]:
+    """Seed -> resolved parameters of a variant.
+
+    Raises:
+        InputError: no such variant, or one of its parameters is unknown or wrong.
+    """
+    options = load_config(params).ablation
+    if name not in options.variants:
+        raise InputError(f"ablation.variants: '{name}' is unknown; known: {', '.join(options.variants)}")
+    raw = yaml.safe_load(params.read_text())
+    changes = {**options.set, **options.variants[name]}
+    return {
+        seed: resolve(with_values(raw, {**changes, "seed": seed}), f"ablation.variants.{name}")
+        for seed in options.seeds
+    }
+
+
+def run_variant(params: Path, name: str, data: Path, imbalance: Path, work: Path, out: Path) -> None:
+    """Trains a variant with every seed and writes what it scores; seeds that are done are not done again.
+
+    Args:
+        params: parameter file.
+        name: of the variant.
+        data: working copy.
+        imbalance: the imbalance series, or a folder that does not exist (real data).
+        work: folder for checkpoints and resumable states, `<name>/<seed>`.
+        out: folder for `clips.csv`, `imbalance.csv`, `parts.csv` (rows: seed, clip, values) and the first seed's network.
+    """
+    configs = variant_configs(params, name)
+    first = next(iter(configs.values()))
+    key = data_hash(data) + (data_hash(imbalance) if imbalance.is_dir() else "")
+    key += file_hash(Path(first.train.start)) if first.train.start else ""
+    parent = shared_parent(f"pdnet-{first.profile}", "ablation", hashlib.sha256(key.encode()).hexdigest()[:16])
+    tables: dict[str, list[dict[str, Any]]] = {"clips": [], "imbalance": [], "parts": []}
+    for seed, config in configs.items():
+        folder = work / name / str(seed)
+        rows = _finished(folder, config, key)
+        if rows is None:
+            network = load_network(Training(config, data, folder, f"{name} {seed}", parent).fit())
+            rows = scores(network, config, data, imbalance, name)
+            write_json(folder / "scores.json", {"key": _key(config, key), "rows": rows})
+            _track(config, folder, rows)
+        for table, values in rows.items():
+            tables[table] += [{"variant": name, "seed": seed, **row} for row in values]
+    for table, values in tables.items():
+        write_table(out / f"{table}.csv", values)
+    link(work / name / str(next(iter(configs))) / "pdnet.safetensors", out / "pdnet.safetensors")
+
+
+def _key(config: Config, data: str) -> str:
+    return hashlib.sha256((config.model_dump_json() + data).encode()).hexdigest()
+
+
+def _finished(folder: Path, config: Config, data: str) -> dict[str, list[dict[str, Any]]] | None:
+    path = folder / "scores.json"
+    if not path.is_file():
+        return None
+    stored = json.loads(path.read_text())
+    return stored["rows"] if stored["key"] == _key(config, data) else None
+
+
+def _track(config: Config, folder: Path, rows: dict[str, list[dict[str, Any]]]) -> None:
+    state = torch.load(folder / "state" / "training.pt", map_location="cpu", weights_only=True)
+    run = Run(f"pdnet-{config.profile}", "", state["progress"]["run_id"])
+    for name in ("J", "F"):
+        run.metrics(0, **{f"evaluation/{name}-Mean": float(np.mean([row[name] for row in rows["clips"]]))})
+    run.end()
+
+
+def scores(network: PDNet, config: Config, data: Path, imbalance: Path, name: str) -> dict[str, list[dict[str, Any]]]:
+    """Everything that is measured of one trained network; shares, not per cent."""
+    frames, threshold = config.ablation.frames, config.evaluate.threshold
+    rows: dict[str, list[dict[str, Any]]] = {"clips": [], "imbalance": [], "parts": []}
+    for clip in read_tree(data).clips("val"):
+        j, f, parts = _clip(network, clip, threshold, frames)
+        rows["clips"].append({"clip": clip.name, "J": j, "F": f, "J&F": (j + f) / 2})
+        if parts:
+            rows["parts"].append({"clip": clip.name, **parts})
+    compared = imbalance.is_dir() and name in IMBALANCE_VARIANTS
+    for clip in read_tree(imbalance).clips("val") if compared else ():
+        rows["imbalance"].append({"clip": clip.name, "level": level_of(clip.name), **_limbs(network, clip, threshold)})
+    return rows
+
+
+def _clip(network: PDNet, clip: Clip, threshold: float, count: int | None) -> tuple[float, float, dict[str, float]]:
+    """J, F and, where true parts are known, part agreement of a clip; the first frame is the reference."""
+    inner = np.arange(1, len(clip.frames) - 1)
+    if count is not None and len(inner) > count:
+        inner = inner[np.linspace(0, len(inner) - 1, count).round().astype(int)]
+    segmenter = ClipSegmenter(network, lambda i: read_frame(clip.frame(clip.frames[i])), len(clip.frames))
+    values, found, truth, number = [], [], [], []
+    for place, index in enumerate([0, *(int(i) for i in inner)]):
+        result = segmenter.segment(index)
+        mask = read_mask(clip.mask(clip.frames[index]))
+        if place:  # the reference itself is not scored
+            values.append(frame_scores(mask, result.probability > threshold))
+        labels = clip.root / "Parts" / "480p" / clip.name / f"{clip.frames[index]}.png"
+        if result.part_masks is not None and len(result.part_masks) > 1 and labels.is_file():
+            body = body_parts(read_labels(labels)[::COARSE, ::COARSE])
+            own = part_labels(result.part_masks, body.shape)
+            inside = body >= 0
+            found.append(own[inside])
+            truth.append(body[inside])
+            number.append(np.full(inside.sum(), place))
+    j, f = np.array(values).mean(0)
+    if not found:
+        return float(j), float(f), {}
+    every = tuple(np.concatenate(x) for x in (found, truth, number))
+    return float(j), float(f), {**agreement(*every[:2]), **identity(*every)}
+
+
+def _limbs(network: PDNet, clip: Clip, threshold: float) -> dict[str, float]:
+    """J of a clip of the imbalance series, everywhere and near its limbs."""
+    segmenter = ClipSegmenter(network, lambda i: read_frame(clip.frame(clip.frames[i])), len(clip.frames))
+    near, whole = [], []
+    for index in range(1, len(clip.frames)):
+        labels = read_labels(clip.root / "Parts" / "480p" / clip.name / f"{clip.frames[index]}.png")
+        body = body_parts(labels[::COARSE, ::COARSE])
+        found, truth = segmenter.segment(index).probability[::COARSE, ::COARSE] > threshold, body >= 0
+        window = near_limbs(body, round(LIMB_REACH * body.shape[0]))
+        near.append(_j(found & window, truth & window))
+        whole.append(_j(found, truth))
+    return {"J_limbs": float(np.mean(near)), "J": float(np.mean(whole))}
+
+
+def _j(found: np.ndarray, truth: np.ndarray) -> float:
+    union = np.count_nonzero(found | truth)
+    return np.count_nonzero(found & truth) / union if union else 1.0
+
+
+def render_series(config: Config, out: Path) -> None:
+    """Renders the imbalance series to `out` (MVPS layout, annotated frames only)."""
+    options = config.imbalance
+    render_clips(series(options.levels, options.frames), out, config.data.workers, between=False)
+
+
+def reference_policies(network: PDNet, data: Path, config: Config) -> tuple[list[dict[str, Any]], dict[str, float]]:
+    """Table 5: the same network with other reference frames at test time.
+
+    Returns:
+        a row per policy and clip (J, F, J&F), and milliseconds per frame of each policy (median, model and reading).
+    """
+    rows, speed = [], {}
+    for policy in ("first", "first+previous_k", "every_n", "random"):
+        times = []
+        for clip in read_tree(data).clips("val"):
+            segmenter = ClipSegmenter(
+                network,
+                lambda i, clip=clip: read_frame(clip.frame(clip.frames[i])),
+                len(clip.frames),
+                policy,
+                config.evaluate.reference_k,
+                config.seed,
+            )
+            values = []
+            for index in range(1, len(clip.frames) - 1):
+                began = time.perf_counter()
+                probability = segmenter.segment(index).probability
+                times.append(time.perf_counter() - began)
+                truth = read_mask(clip.mask(clip.frames[index]))
+                values.append(frame_scores(truth, probability > config.evaluate.threshold))
+            j, f = (float(v) for v in np.array(values).mean(0))
+            rows.append({"policy": policy, "clip": clip.name, "J": j, "F": f, "J&F": (j + f) / 2})
+        speed[policy] = 1000 * float(np.median(times))
+    return rows, speed

@@ -1,0 +1,1 @@
+"""What each notebook shows: a module a notebook, functions that give a figure or a table."""

@@ -1,0 +1,137 @@
+"""Figure 9, Tables 3 to 5 and the imbalance experiment as pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from pdnet.checkpoint import load_network
+from pdnet.data.images import read_frame, read_mask
+from pdnet.data.layout import read_tree
+from pdnet.errors import InputError
+from pdnet.figures import overlay_errors, overlay_parts, style, tile
+from pdnet.metrics.stability import flow_back
+from pdnet.segment import ClipSegmenter
+from pdnet.tables import NAMES, imbalance_gains, read_variants
+
+
+def seeds_figure(variants: Path) -> Figure:
+    """J&F of every variant: a dot a seed, the mean a bar."""
+    rows = read_variants(variants, "clips")
+    seeds = rows.groupby(["variant", "seed"])["J&F"].mean().mul(100).reset_index()
+    seeds["variant"] = seeds.variant.map(lambda v: NAMES.get(v, v))
+    order = seeds.groupby("variant")["J&F"].mean().sort_values(ascending=False).index
+    style()
+    figure, axis = plt.subplots(figsize=(8, 0.45 * len(order) + 1.2), layout="constrained")
+    sns.stripplot(seeds, y="variant", x="J&F", order=order, hue="variant", hue_order=order, legend=False, ax=axis)
+    means = seeds.groupby("variant")["J&F"].mean().reindex(order)
+    axis.scatter(means, range(len(order)), marker="|", s=500, color="black", zorder=3)
+    axis.set(ylabel="", xlabel="J&F (%) on the evaluation clips; a dot is a seed, the bar their mean")
+    return figure
+
+
+def losses_figure(data: Path, variants: Path, count: int = 3, set_name: str = "val") -> Figure:
+    """Figure 9: parts (upper rows) and errors (lower rows) of the networks of Table 3 on the same frames."""
+    names = [n for n in ("geometric", "geometric-area", "full") if (variants / n / "pdnet.safetensors").is_file()]
+    networks = {name: load_network(variants / name / "pdnet.safetensors") for name in names}
+    rows, labels = [], []
+    for clip in read_tree(data).clips(set_name)[:count]:
+        index = len(clip.frames) // 2
+        frame, truth = read_frame(clip.frame(clip.frames[index])), read_mask(clip.mask(clip.frames[index]))
+        upper, lower = [frame], [overlay_errors(frame, truth, truth)]
+        for network in networks.values():
+            segmenter = ClipSegmenter(network, lambda i, clip=clip: read_frame(clip.frame(clip.frames[i])), index + 1)
+            result = segmenter.segment(index)
+            # parts are shown inside the true mask, so that a weak mask does not hide them
+            upper.append(overlay_parts(frame, result.part_masks, truth.astype(float)))
+            lower.append(overlay_errors(frame, result.probability > 0.5, truth))
+        rows += [upper, lower]
+        labels += [clip.name.replace("/", "\n"), ""]
+    return tile(rows, ["frame / truth", *(NAMES.get(n, n) for n in names)], labels, height=1.6)
+
+
+def parts_table(variants: Path) -> pd.DataFrame:
+    """Part decoupling against the rendered truth: mean over clips, ± standard deviation over seeds."""
+    rows = read_variants(variants, "parts")
+    measures = ["nmi", "ari", "matched_iou", "to_reference", "over_time"]
+    seeds = rows.groupby(["variant", "seed"])[measures].mean()
+    mean, spread = seeds.groupby("variant").mean(), seeds.groupby("variant").std().fillna(0)
+    table = mean.round(3).astype(str) + " ± " + spread.round(3).astype(str)
+    return table.rename(index=lambda v: NAMES.get(v, v))
+
+
+def parts_or_none(variants: Path) -> pd.DataFrame | str:
+    """`parts_table`, or why there is none."""
+    try:
+        return parts_table(variants)
+    except InputError:
+        return "These clips have no true parts (only rendered ones do)."
+
+
+def imbalance_figure(variants: Path) -> Figure:
+    """J near the limbs of each network, and what the full one gains, against the limbs' speed; bars: SD over seeds."""
+    rows = read_variants(variants, "imbalance")
+    rows = rows[rows.variant.isin(["full", "one-part", "no-ipda"])]
+    style()
+    figure, (left, right) = plt.subplots(1, 2, figsize=(12, 4), layout="constrained")
+    means = rows.groupby(["variant", "seed", "level"]).J_limbs.mean().mul(100).reset_index()
+    for name, group in means.groupby("variant"):
+        by_level = group.groupby("level").J_limbs
+        left.errorbar(
+            by_level.mean().index, by_level.mean(), by_level.std(), marker="o", capsize=3, label=NAMES.get(name, name)
+        )
+    left.set(xlabel="speed of the limbs (1 = the action's own)", ylabel="J near forearms and shins (%)")
+    left.legend()
+    for other, group in imbalance_gains(rows).groupby("other"):
+        by_level = group.groupby("level").gain
+        right.errorbar(
+            by_level.mean().index,
+            by_level.mean(),
+            by_level.std(),
+            marker="o",
+            capsize=3,
+            label=f"full minus {NAMES.get(other, other)}",
+        )
+    right.axhline(0, color="grey", lw=1)
+    right.set(xlabel="speed of the limbs (1 = the action's own)", ylabel="gain in J near the limbs (points)")
+    right.legend()
+    return figure
+
+
+def flow_imbalance(data: Path, set_name: str = "val", count: int | None = 20) -> pd.DataFrame:
+    """Motion imbalance of real or rendered frames: spread of the flow inside the people over its mean.
+
+    Returns:
+        rows clip, imbalance: standard deviation of the flow vectors inside the true mask, as a share of their mean
+        length (0: the body moves as one), mean over frames.
+    """
+    rows = []
+    for clip in read_tree(data).clips(set_name):
+        values = []
+        for i in np.linspace(1, len(clip.frames) - 1, min(count or len(clip.frames), len(clip.frames) - 1)).astype(int):
+            earlier, later = (read_frame(clip.frame(clip.frames[k])) for k in (i - 1, i))
+            inside = flow_back(earlier, later)[read_mask(clip.mask(clip.frames[i]))]
+            if len(inside):
+                length = float(np.hypot(*inside.T).mean())
+                values.append(float(np.sqrt(inside.var(0).sum())) / max(length, 0.5))
+        rows.append({"clip": clip.name, "imbalance": float(np.mean(values)) if values else float("nan")})
+    return pd.DataFrame(rows)
+
+
+def flow_figure(data: Path, variants: Path, set_name: str = "val") -> Figure:
+    """IPDA's gain in J of each clip against its motion imbalance by optical flow; a dot a seed."""
+    clips = read_variants(variants, "clips")
+    table = clips.pivot_table(index=["seed", "clip"], columns="variant", values="J").mul(100)
+    gain = (table["full"] - table["no-ipda"]).rename("gain").reset_index().merge(flow_imbalance(data, set_name))
+    style()
+    figure, axis = plt.subplots(figsize=(7, 3.8), layout="constrained")
+    sns.scatterplot(gain, x="imbalance", y="gain", hue="clip", ax=axis)
+    axis.axhline(0, color="grey", lw=1)
+    axis.set(xlabel="imbalance: spread of the flow inside people / its mean", ylabel="gain of IPDA in J (points)")
+    axis.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure

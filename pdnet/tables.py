@@ -1,0 +1,152 @@
+"""Tables 3, 4 and 5 with uncertainty, and what the imbalance experiment says: Markdown, CSV and LaTeX."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from pdnet.errors import InputError
+from pdnet.files import write_text
+
+MEASURES = ("J&F", "J", "F")
+SIGNIFICANT = 0.05
+
+# the paper's J&F, J and F in per cent on the MVPS test set; None where the paper has no such row
+PAPER_TABLE_3 = {
+    "no-ipda": (85.0, 88.2, 81.9),
+    "geometric": (86.5, 89.0, 84.0),
+    "geometric-area": (87.3, 89.4, 85.2),
+    "full": (88.1, 90.0, 86.1),
+}
+PAPER_TABLE_4 = {"one-part": (86.2, 88.8, 83.6), "three-parts": (86.7, 88.7, 84.7), "full": (88.1, 90.0, 86.1)}
+PAPER_TABLE_5 = {"first": "88.1 at 26.6 FPS", "first+previous_k": "better, at 9.7 FPS"}
+NAMES = {
+    "full": "full, p = 5",
+    "no-ipda": "without IPDA and fusion",
+    "geometric": "geometric loss only",
+    "geometric-area": "geometric and area loss",
+    "one-part": "p = 1",
+    "three-parts": "p = 3",
+}
+
+
+def read_variants(folder: Path, table: str) -> pd.DataFrame:
+    """Rows of every variant: `<folder>/<variant>/<table>.csv`, empty files left out.
+
+    Raises:
+        InputError: there is none.
+    """
+    files = [path for path in sorted(folder.glob(f"*/{table}.csv")) if path.stat().st_size > 1]
+    if not files:
+        raise InputError(f"{folder}: no {table}.csv of any variant; `dvc repro` makes them")
+    return pd.concat([pd.read_csv(path) for path in files], ignore_index=True)
+
+
+def paired(ours: pd.Series, others: pd.Series) -> tuple[float, float]:
+    """Mean difference over clips and the p-value of Wilcoxon's signed-rank test; (difference, nan) below 5 clips.
+
+    Args:
+        ours, others: clip -> value, mean over seeds.
+    """
+    difference = (ours - others.reindex(ours.index)).dropna()
+    if len(difference) < 5 or not difference.abs().sum():
+        return float(difference.mean()), float("nan")
+    return float(difference.mean()), float(stats.wilcoxon(difference).pvalue)
+
+
+def verdict(difference: float, p_value: float, spread: float) -> str:
+    """What may be said of a difference, given the test across clips and the spread over seeds."""
+    if np.isnan(p_value):
+        return "too few clips to test"
+    if p_value >= SIGNIFICANT or abs(difference) <= spread:
+        return "within noise"
+    return "better than full" if difference > 0 else "worse than full"
+
+
+def ablation_table(clips: pd.DataFrame, variants: Sequence[str], paper: dict[str, tuple[float, ...]]) -> pd.DataFrame:
+    """A row per variant, per cent: mean ± standard deviation over seeds, difference to `full`, test, paper.
+
+    Args:
+        clips: rows variant, seed, clip, J, F, J&F in shares.
+        variants: rows of the table, in order; those that were not run are left out.
+        paper: the paper's J&F, J, F.
+    """
+    per_clip = clips.groupby(["variant", "clip"])["J&F"].mean() * 100
+    per_seed = clips.groupby(["variant", "seed"])[list(MEASURES)].mean() * 100
+    have = set(clips.variant)
+    rows = []
+    for name in (v for v in variants if v in have):
+        seeds = per_seed.loc[name]
+        row = {"variant": NAMES.get(name, name)}
+        row |= {m: f"{seeds[m].mean():.1f} ± {seeds[m].std(ddof=1) if len(seeds) > 1 else 0:.1f}" for m in MEASURES}
+        if name != "full" and "full" in have:
+            difference, p_value = paired(per_clip[name], per_clip["full"])
+            spread = float(np.hypot(seeds["J&F"].std(), per_seed.loc["full"]["J&F"].std())) if len(seeds) > 1 else 0.0
+            row |= {"vs full": f"{difference:+.1f}", "p": f"{p_value:.3f}", "": verdict(difference, p_value, spread)}
+        row["paper J&F"] = f"{paper[name][0]:.1f}" if name in paper else "not in it"
+        rows.append(row)
+    return pd.DataFrame(rows).fillna("").set_index("variant")
+
+
+def references_table(rows: pd.DataFrame, milliseconds: dict[str, float] | None) -> pd.DataFrame:
+    """Table 5: reference policies at test time of one trained network, per cent, and FPS where it was measured here."""
+    table = rows.groupby("policy", sort=False)[list(MEASURES)].mean().mul(100).round(1)
+    first = rows[rows.policy == "first"].set_index("clip")["J&F"] * 100
+    tests = {
+        policy: paired(group.set_index("clip")["J&F"] * 100, first)
+        for policy, group in rows.groupby("policy", sort=False)
+        if policy != "first"
+    }
+    table["vs first"] = [f"{tests[p][0]:+.1f} (p = {tests[p][1]:.3f})" if p in tests else "" for p in table.index]
+    if milliseconds:
+        table["FPS"] = [round(1000 / milliseconds[p], 1) for p in table.index]
+    table["paper"] = [PAPER_TABLE_5.get(p, "not in it") for p in table.index]
+    return table
+
+
+def imbalance_gains(rows: pd.DataFrame, ours: str = "full") -> pd.DataFrame:
+    """Gain of `ours` in J near the limbs, per cent: columns other, seed, level, gain (mean over scenes)."""
+    means = rows.groupby(["variant", "seed", "level"])["J_limbs"].mean().mul(100).unstack("variant")
+    gains = [
+        (means[ours] - means[other]).rename("gain").reset_index().assign(other=other)
+        for other in means.columns
+        if other != ours
+    ]
+    return pd.concat(gains, ignore_index=True)[["other", "seed", "level", "gain"]]
+
+
+def imbalance_slopes(rows: pd.DataFrame, others: Sequence[str] = ("no-ipda", "one-part")) -> pd.DataFrame:
+    """Does the gain grow with imbalance? Slope of gain over level per seed, its mean, spread, and a t-test against 0."""
+    gains, table = imbalance_gains(rows), []
+    for other in (o for o in others if o in set(gains.other)):
+        slopes = [np.polyfit(group.level, group.gain, 1)[0] for _, group in gains[gains.other == other].groupby("seed")]
+        p_value = stats.ttest_1samp(slopes, 0).pvalue if len(slopes) > 1 else float("nan")
+        mean = float(np.mean(slopes))
+        if np.isnan(p_value) or p_value >= SIGNIFICANT:
+            says = "no trend beyond the spread of the seeds"
+        else:
+            says = "the gain grows with imbalance" if mean > 0 else "the gain shrinks with imbalance"
+        deviation = float(np.std(slopes, ddof=1)) if len(slopes) > 1 else 0.0
+        table.append(
+            {
+                "full against": NAMES.get(other, other),
+                "gain at rest": gains[(gains.other == other) & (gains.level == gains.level.min())].gain.mean(),
+                "gain at the fastest": gains[(gains.other == other) & (gains.level == gains.level.max())].gain.mean(),
+                "slope per level": mean,
+                "± over seeds": deviation,
+                "p": p_value,
+                "": says,
+            }
+        )
+    return pd.DataFrame(table).set_index("full against").round(3)
+
+
+def write_table_files(table: pd.DataFrame, path: Path, differs: str) -> None:
+    """Writes `path`.md, .csv and .tex, with a line that says what differs from the paper."""
+    write_text(path.with_suffix(".csv"), table.to_csv())
+    write_text(path.with_suffix(".md"), f"{table.to_markdown(disable_numparse=True)}\n\n{differs}\n")
+    write_text(path.with_suffix(".tex"), f"% {differs}\n" + table.reset_index().to_latex(index=False, escape=True))
