@@ -17,7 +17,7 @@ from pdnet.config import Config, load_config, resolve, with_values
 from pdnet.data.images import read_frame, read_labels, read_mask
 from pdnet.data.layout import Clip, read_tree
 from pdnet.errors import InputError
-from pdnet.files import link, write_json
+from pdnet.files import link, write_text
 from pdnet.metrics.parts import agreement, body_parts, identity, part_labels
 from pdnet.metrics.region_contour import frame_scores
 from pdnet.model import PDNet
@@ -73,7 +73,7 @@ def run_variant(params: Path, name: str, data: Path, imbalance: Path, work: Path
         if rows is None:
             network = load_network(Training(config, data, folder, f"{name} {seed}", parent).fit())
             rows = scores(network, config, data, imbalance, name)
-            write_json(folder / "scores.json", {"key": _key(config, key), "rows": rows})
+            write_text(folder / "scores.json", json.dumps({"key": _key(config, key), "rows": rows}))
             _track(config, folder, rows)
         for table, values in rows.items():
             tables[table] += [{"variant": name, "seed": seed, **row} for row in values]
