@@ -14,7 +14,7 @@ import yaml
 
 from pdnet.checkpoint import load_network
 from pdnet.config import Config, load_config, resolve, with_values
-from pdnet.data.images import read_frame, read_labels, read_mask
+from pdnet.data.images import read_labels, read_mask
 from pdnet.data.layout import Clip, read_tree
 from pdnet.errors import InputError
 from pdnet.files import link, write_text
@@ -23,10 +23,11 @@ from pdnet.metrics.region_contour import frame_scores
 from pdnet.model import PDNet
 from pdnet.sample.imbalance import level_of, near_limbs, series
 from pdnet.sample.render import render_clips
-from pdnet.segment import ClipSegmenter
+from pdnet.segment import ClipSegmenter, clip_segmenter
 from pdnet.tracking import Run, shared_parent
 from pdnet.training.recipe import Training
 from pdnet.training.state import data_hash, file_hash, write_table
+from pdnet.validate import score_clip, scored_indices
 
 LIMB_REACH = 0.03  # of the frame's height: how far from a limb "near" goes
 COARSE = 4  # every fourth row and column is enough for shares of many thousand pixels
@@ -119,10 +120,7 @@ def scores(network: PDNet, config: Config, data: Path, imbalance: Path, name: st
 
 def _clip(network: PDNet, clip: Clip, threshold: float, count: int | None) -> tuple[float, float, dict[str, float]]:
     """J, F and, where true parts are known, part agreement of a clip; the first frame is the reference."""
-    inner = np.arange(1, len(clip.frames) - 1)
-    if count is not None and len(inner) > count:
-        inner = inner[np.linspace(0, len(inner) - 1, count).round().astype(int)]
-    segmenter = ClipSegmenter(network, lambda i: read_frame(clip.frame(clip.frames[i])), len(clip.frames))
+    segmenter, inner = clip_segmenter(network, clip), scored_indices(clip, count)
     values, found, truth, number = [], [], [], []
     for place, index in enumerate([0, *(int(i) for i in inner)]):
         result = segmenter.segment(index)
@@ -146,7 +144,7 @@ def _clip(network: PDNet, clip: Clip, threshold: float, count: int | None) -> tu
 
 def _limbs(network: PDNet, clip: Clip, threshold: float) -> dict[str, float]:
     """J of a clip of the imbalance series, everywhere and near its limbs."""
-    segmenter = ClipSegmenter(network, lambda i: read_frame(clip.frame(clip.frames[i])), len(clip.frames))
+    segmenter = clip_segmenter(network, clip)
     near, whole = [], []
     for index in range(1, len(clip.frames)):
         labels = read_labels(clip.root / "Parts" / "480p" / clip.name / f"{clip.frames[index]}.png")
@@ -175,26 +173,22 @@ def reference_policies(network: PDNet, data: Path, config: Config) -> tuple[list
     Returns:
         a row per policy and clip (J, F, J&F), and milliseconds per frame of each policy (median, model and reading).
     """
-    rows, speed = [], {}
+    rows, speed, options = [], {}, config.evaluate
     for policy in ("first", "first+previous_k", "every_n", "random"):
-        times = []
         for clip in read_tree(data).clips("val"):
-            segmenter = ClipSegmenter(
-                network,
-                lambda i, clip=clip: read_frame(clip.frame(clip.frames[i])),
-                len(clip.frames),
-                policy,
-                config.evaluate.reference_k,
-                config.seed,
-            )
-            values = []
-            for index in range(1, len(clip.frames) - 1):
-                began = time.perf_counter()
-                probability = segmenter.segment(index).probability
-                times.append(time.perf_counter() - began)
-                truth = read_mask(clip.mask(clip.frames[index]))
-                values.append(frame_scores(truth, probability > config.evaluate.threshold))
-            j, f = (float(v) for v in np.array(values).mean(0))
-            rows.append({"policy": policy, "clip": clip.name, "J": j, "F": f, "J&F": (j + f) / 2})
-        speed[policy] = 1000 * float(np.median(times))
+            segmenter = clip_segmenter(network, clip, policy, options.reference_k, config.seed)
+            if policy not in speed:
+                speed[policy] = _milliseconds(segmenter)
+            row = score_clip(network, clip, options.threshold, None, segmenter).row()
+            rows.append({"policy": policy, "clip": clip.name, **{m: row[f"{m}-Mean"] for m in ("J", "F", "J&F")}})
     return rows, speed
+
+
+def _milliseconds(segmenter: ClipSegmenter) -> float:
+    """Median time of a frame of the segmenter's clip, from the JPEG to the probability."""
+    times = []
+    for index in range(segmenter.count):
+        began = time.perf_counter()
+        segmenter.segment(index)
+        times.append(time.perf_counter() - began)
+    return 1000 * float(np.median(times))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -39,24 +40,19 @@ def one_line_errors(command: Callable) -> Callable:
     return wrapped
 
 
-@app.command()
-@one_line_errors
-def download(params: Params = PARAMS) -> None:
-    """Bring the clips of `data.source` to data/raw (MVPS layout) and check them."""
-    from pdnet.config import load_config
-    from pdnet.stages import download_stage
+def _add_stage(name: str, module: str, does: str) -> None:
+    """A command `name` that calls `<module>.<name>_stage(config)`."""
 
-    download_stage(load_config(params))
+    def command(params: Params = PARAMS) -> None:
+        from pdnet.config import load_config
+
+        getattr(importlib.import_module(module), f"{name}_stage")(load_config(params))
+
+    app.command(name, help=does)(one_line_errors(command))
 
 
-@app.command()
-@one_line_errors
-def preprocess(params: Params = PARAMS) -> None:
-    """Resize data/raw to the working copy data/480p; resumes, skips what is done."""
-    from pdnet.config import load_config
-    from pdnet.stages import preprocess_stage
-
-    preprocess_stage(load_config(params))
+_add_stage("download", "pdnet.stages", "Bring the clips of `data.source` to data/raw (MVPS layout) and check them.")
+_add_stage("preprocess", "pdnet.stages", "Resize data/raw to the working copy data/480p; resumes, skips what is done.")
 
 
 @app.command()
@@ -124,14 +120,9 @@ def evaluate(
         print(" ".join([f"{name:{width}s}", *(f"{100 * value:8.2f}" for value in row.values())]))
 
 
-@app.command()
-@one_line_errors
-def imbalance(params: Params = PARAMS) -> None:
-    """Render the series in which limbs move ever faster against the torso, to data/imbalance."""
-    from pdnet.config import load_config
-    from pdnet.science import imbalance_stage
-
-    imbalance_stage(load_config(params))
+_add_stage("imbalance", "pdnet.science", "Render the series in which limbs move ever faster, to data/imbalance.")
+_add_stage("references", "pdnet.science", "Score the trained network with other reference frames (Table 5).")
+_add_stage("tables", "pdnet.science", "Write Tables 3, 4, 5 and the imbalance experiment to results/tables.")
 
 
 @app.command()
@@ -144,26 +135,6 @@ def ablate(
     from pdnet.science import ablation_stage
 
     ablation_stage(params, variant)
-
-
-@app.command()
-@one_line_errors
-def references(params: Params = PARAMS) -> None:
-    """Score the trained network with other reference frames (Table 5)."""
-    from pdnet.config import load_config
-    from pdnet.science import references_stage
-
-    references_stage(load_config(params))
-
-
-@app.command()
-@one_line_errors
-def tables(params: Params = PARAMS) -> None:
-    """Write Tables 3, 4, 5 and the imbalance experiment to results/tables (Markdown, CSV, LaTeX)."""
-    from pdnet.config import load_config
-    from pdnet.science import tables_stage
-
-    tables_stage(load_config(params))
 
 
 @app.command()

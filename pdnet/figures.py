@@ -16,7 +16,7 @@ from pdnet.data.layout import Clip, read_tree
 from pdnet.files import write_atomically
 from pdnet.model import PDNet
 from pdnet.sample.body import PARTS_PER_PERSON
-from pdnet.segment import ClipSegmenter
+from pdnet.segment import clip_segmenter
 
 matplotlib.rcParams.update({"svg.hashsalt": "pdnet", "figure.dpi": 100, "savefig.bbox": "tight"})
 HIT, MISSED, FALSE = (0.0, 0.62, 0.45), (0.90, 0.62, 0.0), (0.80, 0.47, 0.65)  # Okabe-Ito: safe for colour-blind eyes
@@ -102,9 +102,8 @@ def tile(
 
 def clip_row(network: PDNet, clip: Clip, index: int, threshold: float = 0.5) -> list[np.ndarray]:
     """Frame, truth, prediction's errors, parts of one frame of a clip."""
-    segmenter = ClipSegmenter(network, lambda i: read_frame(clip.frame(clip.frames[i])), len(clip.frames))
     frame, truth = read_frame(clip.frame(clip.frames[index])), read_mask(clip.mask(clip.frames[index]))
-    result = segmenter.segment(index)
+    result = clip_segmenter(network, clip).segment(index)
     mask = result.probability > threshold
     parts = frame if result.part_masks is None else overlay_parts(frame, result.part_masks, result.probability)
     return [frame, overlay_mask(frame, truth), overlay_errors(frame, mask, truth), parts]

@@ -21,7 +21,7 @@ from pdnet.metrics.region_contour import ClipScore, frame_scores
 from pdnet.model import PDNet
 from pdnet.model.blocks import resize
 from pdnet.parallel import each, progress
-from pdnet.segment import ClipSegmenter
+from pdnet.segment import ClipSegmenter, clip_segmenter
 
 MEAN_MASK_GRID = (120, 160)  # height, width on which training masks are averaged
 WARM_UP = 3
@@ -30,14 +30,7 @@ WARM_UP = 3
 def predict_clips(network: PDNet, clips: Sequence[Clip], out: Path, config: EvaluateConfig, seed: int = 0) -> None:
     """Writes `<clip>/<frame>.png`, 0/255 at the frame's size; threshold on the native-size probability."""
     for clip in progress(clips, "predict", unit="clip"):
-        segmenter = ClipSegmenter(
-            network,
-            lambda i, clip=clip: read_frame(clip.frame(clip.frames[i])),
-            len(clip.frames),
-            config.reference,
-            config.reference_k,
-            seed,
-        )
+        segmenter = clip_segmenter(network, clip, config.reference, config.reference_k, seed)
         for stem, result in zip(clip.frames, segmenter, strict=True):
             mask = np.where(result.probability > config.threshold, 255, 0).astype(np.uint8)
             write_image(out / clip.name / f"{stem}.png", mask)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, reduce
+from functools import reduce
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from pdnet.data.images import read_frame
+from pdnet.data.layout import Clip
 from pdnet.data.sampling import frame_tensor
 from pdnet.model import PDNet
 from pdnet.model.blocks import resize
 from pdnet.model.ipda import Memory
 
+LATER_REFERENCES = ("first+previous_k", "every_n")
 KEPT_MEMORIES = 16  # of reference frames, so that state stays bounded on any clip
 
 
@@ -74,14 +78,23 @@ class ClipSegmenter:
         self.network, self.read, self.count = network, read, count
         self.policy, self.k, self.seed = policy, k, seed
         self.device = next(network.parameters()).device
-        self._remember = lru_cache(KEPT_MEMORIES)(self._encode)
+        self._memories: OrderedDict[int, Memory | None] = OrderedDict()
 
     def _input(self, frame: np.ndarray) -> Tensor:
         image = frame_tensor(frame, self.network.config.input_size)[None].to(self.device)
         return self.network.encoder.normalise(image)
 
-    def _encode(self, index: int) -> Memory | None:
-        return self.network.encode_reference(self._input(self.read(index)))
+    def _remember(self, index: int) -> Memory | None:
+        """Memory of a reference frame: kept, or encoded."""
+        if index not in self._memories:
+            self._keep(index, self.network.encode_reference(self._input(self.read(index))))
+        self._memories.move_to_end(index)
+        return self._memories[index]
+
+    def _keep(self, index: int, memory: Memory | None) -> None:
+        self._memories[index] = memory
+        while len(self._memories) > KEPT_MEMORIES:
+            self._memories.popitem(last=False)
 
     def memory(self, index: int) -> Memory | None:
         """The memory that frame `index` looks into."""
@@ -94,6 +107,9 @@ class ClipSegmenter:
         """Frame `index` (read, unless given) -> its `Segmentation`."""
         frame = self.read(index) if frame is None else frame
         output = self.network.segment(self._input(frame), self.memory(index))
+        if self.policy in LATER_REFERENCES and output.parts is not None and index not in self._memories:
+            # what was segmented may be a reference later, for the price of its keys and values
+            self._keep(index, self.network.attention.remember(output.parts))
         probability = resize(output.logits.float(), frame.shape[:2]).sigmoid()[0, 0].cpu().numpy()
         parts = None if output.parts is None else output.parts.masks[0].float().cpu().numpy()
         return Segmentation(probability, parts)
@@ -102,6 +118,11 @@ class ClipSegmenter:
         """Every frame of the clip in order."""
         for index in range(self.count):
             yield self.segment(index)
+
+
+def clip_segmenter(network: PDNet, clip: Clip, policy: str = "first", k: int = 5, seed: int = 0) -> ClipSegmenter:
+    """A segmenter of a clip's annotated frames; see `ClipSegmenter`."""
+    return ClipSegmenter(network, lambda i: read_frame(clip.frame(clip.frames[i])), len(clip.frames), policy, k, seed)
 
 
 def segment_frames(

@@ -6,26 +6,34 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pdnet.data.images import read_frame, read_mask
+from pdnet.data.images import read_mask
 from pdnet.data.layout import Clip
 from pdnet.metrics.region_contour import ClipScore, frame_scores
 from pdnet.model import PDNet
-from pdnet.segment import ClipSegmenter
+from pdnet.segment import ClipSegmenter, clip_segmenter
 
 
-def score_clip(network: PDNet, clip: Clip, threshold: float = 0.5, frames: int | None = None) -> ClipScore:
-    """Scores a clip with its first frame as reference.
+def scored_indices(clip: Clip, count: int | None) -> np.ndarray:
+    """Frames of a clip to score: all but the first and last, or at most `count` of them, evenly spread."""
+    inner = np.arange(1, len(clip.frames) - 1) if len(clip.frames) > 2 else np.arange(len(clip.frames))
+    if count is None or len(inner) <= count:
+        return inner
+    return inner[np.linspace(0, len(inner) - 1, count).round().astype(int)]
+
+
+def score_clip(
+    network: PDNet, clip: Clip, threshold: float, frames: int | None, segmenter: ClipSegmenter | None = None
+) -> ClipScore:
+    """J and F of a clip's frames.
 
     Args:
         network: in evaluation mode.
         clip: with masks.
         threshold: on the probability.
-        frames: at most so many, evenly spread; first and last of the clip are never scored.
+        frames: see `scored_indices`.
+        segmenter: with other references than the first frame.
     """
-    inner = np.arange(1, len(clip.frames) - 1) if len(clip.frames) > 2 else np.arange(len(clip.frames))
-    if frames is not None and len(inner) > frames:
-        inner = inner[np.linspace(0, len(inner) - 1, frames).round().astype(int)]
-    segmenter = ClipSegmenter(network, lambda i: read_frame(clip.frame(clip.frames[i])), len(clip.frames))
+    segmenter, inner = segmenter or clip_segmenter(network, clip), scored_indices(clip, frames)
     values = []
     for index in inner:
         probability = segmenter.segment(int(index)).probability

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from conftest import ROOT, write_params
 
-from pdnet.config import load_config
+from pdnet.config import load_config, with_values
 from pdnet.errors import InputError
 
 
@@ -64,3 +64,11 @@ def test_no_parameters_and_no_yaml(tmp_path):
     (tmp_path / "p.yaml").write_text("text")
     with pytest.raises(InputError, match="expected names and values"):
         load_config(tmp_path / "p.yaml")
+
+
+def test_values_by_dotted_name_leave_the_original_alone():
+    raw = {"model": {"parts": 5}, "seed": 1}
+    changed = with_values(raw, {"model.parts": 3, "train.epochs": 2, "seed": 4})
+    assert changed == {"model": {"parts": 3}, "seed": 4, "train": {"epochs": 2}} and raw["model"]["parts"] == 5
+    with pytest.raises(InputError, match="'seed' is a value, not a group"):
+        with_values(raw, {"seed.parts": 3})

@@ -251,6 +251,16 @@ def test_each_policy_segments_a_clip():
     for policy in ("first", "first+previous_k", "random", "every_n"):
         results = list(ClipSegmenter(network, frames.__getitem__, len(frames), policy, 2))
         assert len(results) == 8 and results[-1].probability.shape == (40, 60)
+        alone = ClipSegmenter(network, frames.__getitem__, len(frames), policy, 2).segment(7)  # nothing kept before
+        np.testing.assert_allclose(alone.probability, results[-1].probability, atol=1e-5)
+
+
+def test_a_second_reference_is_not_encoded_again():
+    network, calls = small(input_size=(64, 64)), []
+    network.encoder.register_forward_hook(lambda *_: calls.append(1))
+    frames = np.random.default_rng(0).integers(0, 255, (20, 40, 60, 3), dtype=np.uint8)
+    list(ClipSegmenter(network, frames.__getitem__, len(frames), "first+previous_k", 5))
+    assert len(calls) == 21  # every frame once, and the first as the reference
 
 
 def test_a_checkpoint_alone_rebuilds_its_network(tmp_path):

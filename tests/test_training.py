@@ -182,3 +182,15 @@ def test_training_in_half_precision(tmp_path, data):
     path = Training(chosen, data, tmp_path / "m").fit()
     assert all(np.isfinite(float(r["total"])) for r in history(tmp_path / "m"))
     assert next(load_network(path).parameters()).dtype == torch.float32
+
+
+def test_a_frozen_encoder_is_taken_over_and_stays(tmp_path, data):
+    start = Training(config(tmp_path, train__epochs=1), data, tmp_path / "start").fit()
+    chosen = config(tmp_path, train__start=str(start), train__freeze_encoder=True, train__image_steps="none")
+    after = load_network(Training(chosen, data, tmp_path / "after").fit())
+    before = load_network(start)
+    theirs, ours = before.encoder.state_dict(), after.encoder.state_dict()
+    assert all(torch.equal(theirs[name], ours[name]) for name in theirs)
+    assert not torch.equal(before.head.weight, after.head.weight)
+    with pytest.raises(InputError, match=r"train\.start: .* has the encoder \('resnet18', 16, 'multiply'\)"):
+        Training(config(tmp_path, train__start=str(start), model__channels=32), data, tmp_path / "other")

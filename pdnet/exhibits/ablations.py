@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -10,13 +11,14 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
+from pdnet import tables
 from pdnet.checkpoint import load_network
 from pdnet.data.images import read_frame, read_mask
 from pdnet.data.layout import read_tree
 from pdnet.errors import InputError
 from pdnet.figures import overlay_errors, overlay_parts, style, tile
 from pdnet.metrics.stability import flow_back
-from pdnet.segment import ClipSegmenter
+from pdnet.segment import clip_segmenter
 from pdnet.tables import NAMES, imbalance_gains, read_variants
 
 
@@ -45,8 +47,7 @@ def losses_figure(data: Path, variants: Path, count: int = 3, set_name: str = "v
         frame, truth = read_frame(clip.frame(clip.frames[index])), read_mask(clip.mask(clip.frames[index]))
         upper, lower = [frame], [overlay_errors(frame, truth, truth)]
         for network in networks.values():
-            segmenter = ClipSegmenter(network, lambda i, clip=clip: read_frame(clip.frame(clip.frames[i])), index + 1)
-            result = segmenter.segment(index)
+            result = clip_segmenter(network, clip).segment(index)
             # parts are shown inside the true mask, so that a weak mask does not hide them
             upper.append(overlay_parts(frame, result.part_masks, truth.astype(float)))
             lower.append(overlay_errors(frame, result.probability > 0.5, truth))
@@ -63,6 +64,13 @@ def parts_table(variants: Path) -> pd.DataFrame:
     mean, spread = seeds.groupby("variant").mean(), seeds.groupby("variant").std().fillna(0)
     table = mean.round(3).astype(str) + " ± " + spread.round(3).astype(str)
     return table.rename(index=lambda v: NAMES.get(v, v))
+
+
+def references_table(results: Path) -> pd.DataFrame:
+    """Table 5 with the frames per second that were measured when the policies were scored."""
+    speed = results / "references-speed.json"
+    milliseconds = json.loads(speed.read_text()) if speed.is_file() else None
+    return tables.references_table(pd.read_csv(results / "references.csv"), milliseconds)
 
 
 def parts_or_none(variants: Path) -> pd.DataFrame | str:

@@ -19,7 +19,7 @@ from pdnet.errors import InputError
 from pdnet.figures import overlay_parts, part_palette, style, tile
 from pdnet.metrics.stability import flow_back
 from pdnet.model import PDNet
-from pdnet.segment import ClipSegmenter
+from pdnet.segment import clip_segmenter
 
 
 def find_clip(data: Path, name: str | None) -> Clip:
@@ -49,14 +49,10 @@ def read_network(checkpoint: Path) -> PDNet:
     return network
 
 
-def _segmenter(network: PDNet, clip: Clip) -> ClipSegmenter:
-    return ClipSegmenter(network, lambda i: read_frame(clip.frame(clip.frames[i])), len(clip.frames))
-
-
 def frame_figure(network: PDNet, clip: Clip, index: int) -> Figure:
     """One frame beside its parts; what the slider shows."""
     frame = read_frame(clip.frame(clip.frames[index]))
-    result = _segmenter(network, clip).segment(index)
+    result = clip_segmenter(network, clip).segment(index)
     parts = overlay_parts(frame, result.part_masks, result.probability)
     return tile([[frame, parts]], (f"frame {clip.frames[index]}", "parts"), [clip.name], height=3.2)
 
@@ -65,7 +61,7 @@ def over_time_figure(network: PDNet, clips: list[Clip], count: int = 5) -> Figur
     """Parts of frames spread over each clip: a colour should stay on its region."""
     rows = []
     for clip in clips:
-        segmenter, row = _segmenter(network, clip), []
+        segmenter, row = clip_segmenter(network, clip), []
         for index in np.linspace(0, len(clip.frames) - 1, count).round().astype(int):
             frame = read_frame(clip.frame(clip.frames[index]))
             result = segmenter.segment(int(index))
@@ -118,7 +114,7 @@ def attention_figure(network: PDNet, clip: Clip, index: int, at: tuple[float, fl
 
 def part_motion(network: PDNet, clip: Clip) -> pd.DataFrame:
     """Speed of each part: optical flow averaged over its pixels; rows time (frame number), part, speed (% of height)."""
-    segmenter, rows = _segmenter(network, clip), []
+    segmenter, rows = clip_segmenter(network, clip), []
     before = read_frame(clip.frame(clip.frames[0]))
     for index in range(1, len(clip.frames)):
         frame = read_frame(clip.frame(clip.frames[index]))
