@@ -73,6 +73,7 @@ def run_variant(params: Path, name: str, data: Path, imbalance: Path, work: Path
         rows = _finished(folder, config, key)
         if rows is None:
             network = load_network(Training(config, data, folder, f"{name} {seed}", parent).fit())
+            network.to("cuda" if torch.cuda.is_available() else "cpu")
             rows = scores(network, config, data, imbalance, name)
             write_text(folder / "scores.json", json.dumps({"key": _key(config, key), "rows": rows}))
             _track(config, folder, rows)

@@ -41,7 +41,7 @@ def references_stage(config: Config) -> None:
 def tables_stage(config: Config) -> None:
     """Tables 3, 4 and 5 and the imbalance experiment, as Markdown, CSV and LaTeX."""
     differs = what_differs(config)
-    clips = tables.read_variants(VARIANTS, "clips")
+    clips = tables.read_variants(VARIANTS, "clips", config.ablation.run)
     groups = {"table3": tables.PAPER_TABLE_3, "table4": tables.PAPER_TABLE_4}
     for name, paper in groups.items():
         tables.write_table_files(tables.ablation_table(clips, list(paper), paper), TABLES / name, differs)
@@ -51,7 +51,7 @@ def tables_stage(config: Config) -> None:
     references = pd.read_csv(RESULTS / "references.csv")
     table = tables.references_table(references, None)
     tables.write_table_files(table, TABLES / "table5", f"The network of the main training. {_data(config)}")
-    slopes = tables.imbalance_slopes(tables.read_variants(VARIANTS, "imbalance"))
+    slopes = tables.imbalance_slopes(tables.read_variants(VARIANTS, "imbalance", config.ablation.run))
     tables.write_table_files(slopes, TABLES / "imbalance", differs.replace("Data", "Trained on"))
     write_text(TABLES / "conclusion.txt", conclusion(slopes) + "\n")
 

@@ -34,13 +34,22 @@ NAMES = {
 }
 
 
-def read_variants(folder: Path, table: str) -> pd.DataFrame:
-    """Rows of every variant: `<folder>/<variant>/<table>.csv`, empty files left out.
+def read_variants(folder: Path, table: str, names: Sequence[str] | None = None) -> pd.DataFrame:
+    """Rows of variants: `<folder>/<variant>/<table>.csv`, empty files left out.
+
+    Args:
+        folder: of all variants.
+        table: clips, imbalance or parts.
+        names: of the variants; None takes every folder there is.
 
     Raises:
         InputError: there is none.
     """
-    files = [path for path in sorted(folder.glob(f"*/{table}.csv")) if path.stat().st_size > 1]
+    files = [
+        path
+        for path in sorted(folder.glob(f"*/{table}.csv"))
+        if path.stat().st_size > 1 and (names is None or path.parent.name in names)
+    ]
     if not files:
         raise InputError(f"{folder}: no {table}.csv of any variant; `dvc repro` makes them")
     return pd.concat([pd.read_csv(path) for path in files], ignore_index=True)
