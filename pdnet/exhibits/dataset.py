@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -15,7 +16,7 @@ from pdnet.data.images import read_frame, read_mask
 from pdnet.data.layout import SETS, Clip, read_tree
 from pdnet.figures import overlay_mask, style, tile
 from pdnet.metrics.texture import glcm_entropy
-from pdnet.parallel import each
+from pdnet.parallel import cores, progress
 
 
 def clip_list(data: Path) -> pd.DataFrame:
@@ -80,7 +81,8 @@ def clip_entropy(clip: Clip) -> float:
 def entropies(data: Path, name: str) -> pd.DataFrame:
     """Rows data set, clip, entropy (bits) of every clip of a tree."""
     clips = [clip for split in SETS for clip in read_tree(data).sets[split]]
-    values = each(clip_entropy, clips, f"GLCM entropy of {name}", unit="clip")
+    with ThreadPoolExecutor(cores()) as pool:  # reading and counting let go of Python's lock
+        values = list(progress(pool.map(clip_entropy, clips), f"GLCM entropy of {name}", len(clips), "clip"))
     return pd.DataFrame({"data set": name, "clip": [c.name for c in clips], "entropy": values})
 
 

@@ -10,23 +10,20 @@ OFFSETS = ((0, 1), (1, 1), (1, 0), (1, -1))  # (rows, columns): the four neighbo
 
 
 def cooccurrence(grey: np.ndarray) -> np.ndarray:
-    """Symmetric counts of neighbouring grey levels, equal to scikit-image's `graycomatrix(..., symmetric=True)`.
+    """Symmetric counts of neighbouring grey levels, equal to scikit-image's `graycomatrix(..., symmetric=True)` for up to 2^24 pixels.
 
     Args:
         grey: (H, W) uint8, at least 2x2.
 
     Returns:
-        (4, 256, 256) int64: for each of `OFFSETS`, how often level i stands beside level j, both ways counted.
+        (4, 256, 256) float32: for each of `OFFSETS`, how often level i stands beside level j, both ways counted.
     """
     height, width = grey.shape
-    high = grey.astype(np.uint16) << 8
-    counts = np.empty((len(OFFSETS), LEVELS, LEVELS), np.int64)
+    counts = np.empty((len(OFFSETS), LEVELS, LEVELS), np.float32)  # exact for integers below 2^24
     for k, (down, right) in enumerate(OFFSETS):
-        here = (slice(0, height - down), slice(max(0, -right), width - max(0, right)))
-        there = (slice(down, height), slice(max(0, right), width + min(0, right)))
-        pairs = high[here] | grey[there]
-        histogram = cv2.calcHist([pairs], [0], None, [LEVELS * LEVELS], [0, LEVELS * LEVELS])
-        counts[k] = histogram.reshape(LEVELS, LEVELS)  # float32 counts integers exactly below 2^24
+        here = grey[: height - down, max(0, -right) : width - max(0, right)]
+        there = grey[down:, max(0, right) : width + min(0, right)]
+        counts[k] = cv2.calcHist([here, there], [0, 1], None, [LEVELS, LEVELS], [0, LEVELS, 0, LEVELS])
     return counts + counts.transpose(0, 2, 1)
 
 
