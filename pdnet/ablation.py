@@ -19,7 +19,7 @@ from pdnet.data.layout import Clip, read_tree
 from pdnet.errors import InputError
 from pdnet.files import link, write_text
 from pdnet.metrics.parts import agreement, body_parts, identity, part_labels
-from pdnet.metrics.region_contour import frame_scores
+from pdnet.metrics.region_contour import frame_scores, region_similarity
 from pdnet.model import PDNet
 from pdnet.sample.imbalance import level_of, near_limbs, series
 from pdnet.sample.render import render_clips
@@ -72,11 +72,12 @@ def run_variant(params: Path, name: str, data: Path, imbalance: Path, work: Path
         folder = work / name / str(seed)
         rows = _finished(folder, config, key)
         if rows is None:
-            network = load_network(Training(config, data, folder, f"{name} {seed}", parent).fit())
+            training = Training(config, data, folder, f"{name} {seed}", parent)
+            network = load_network(training.fit())
             network.to("cuda" if torch.cuda.is_available() else "cpu")
             rows = scores(network, config, data, imbalance, name)
             write_text(folder / "scores.json", json.dumps({"key": _key(config, key), "rows": rows}))
-            _track(config, folder, rows)
+            _track(config, training.run.run_id, rows)
         for table, values in rows.items():
             tables[table] += [{"variant": name, "seed": seed, **row} for row in values]
     for table, values in tables.items():
@@ -96,9 +97,8 @@ def _finished(folder: Path, config: Config, data: str) -> dict[str, list[dict[st
     return stored["rows"] if stored["key"] == _key(config, data) else None
 
 
-def _track(config: Config, folder: Path, rows: dict[str, list[dict[str, Any]]]) -> None:
-    state = torch.load(folder / "state" / "training.pt", map_location="cpu", weights_only=True)
-    run = Run(f"pdnet-{config.profile}", "", state["progress"]["run_id"])
+def _track(config: Config, run_id: str | None, rows: dict[str, list[dict[str, Any]]]) -> None:
+    run = Run(f"pdnet-{config.profile}", "", run_id)
     for name in ("J", "F"):
         run.metrics(0, **{f"evaluation/{name}-Mean": float(np.mean([row[name] for row in rows["clips"]]))})
     run.end()
@@ -152,14 +152,9 @@ def _limbs(network: PDNet, clip: Clip, threshold: float) -> dict[str, float]:
         body = body_parts(labels[::COARSE, ::COARSE])
         found, truth = segmenter.segment(index).probability[::COARSE, ::COARSE] > threshold, body >= 0
         window = near_limbs(body, round(LIMB_REACH * body.shape[0]))
-        near.append(_j(found & window, truth & window))
-        whole.append(_j(found, truth))
+        near.append(region_similarity(found & window, truth & window))
+        whole.append(region_similarity(found, truth))
     return {"J_limbs": float(np.mean(near)), "J": float(np.mean(whole))}
-
-
-def _j(found: np.ndarray, truth: np.ndarray) -> float:
-    union = np.count_nonzero(found | truth)
-    return np.count_nonzero(found & truth) / union if union else 1.0
 
 
 def render_series(config: Config, out: Path) -> None:

@@ -173,13 +173,15 @@ def segment(
 
 bench = typer.Typer(help="Measure ways of computing the same thing, side by side in one process.", no_args_is_help=True)
 app.add_typer(bench, name="bench")
+Backbone = Annotated[str, typer.Option(help="torchvision or timm name.")]
+Side = Annotated[int, typer.Option(min=32, help="Side of the square input.")]
 
 
 @bench.command("model")
 @one_line_errors
 def bench_model(
-    backbone: Annotated[str, typer.Option(help="torchvision or timm name.")] = "resnet50",
-    size: Annotated[int, typer.Option(min=32, help="Side of the square input.")] = 480,
+    backbone: Backbone = "resnet50",
+    size: Side = 480,
     parts: Annotated[int, typer.Option(min=2)] = 5,
     rounds: Annotated[int, typer.Option(min=1, help="Timed rounds.")] = 5,
     out: Annotated[Path, typer.Option("--out", "-o", help="JSON file.")] = Path("bench-model.json"),
@@ -198,8 +200,8 @@ def bench_model(
 @bench.command("step")
 @one_line_errors
 def bench_step(
-    backbone: Annotated[str, typer.Option(help="torchvision or timm name.")] = "resnet50",
-    size: Annotated[int, typer.Option(min=32, help="Side of the square input.")] = 480,
+    backbone: Backbone = "resnet50",
+    size: Side = 480,
     parts: Annotated[int, typer.Option(min=1)] = 5,
     batch: Annotated[int, typer.Option(min=1, help="Pairs of frames.")] = 4,
     checkpointing: Annotated[bool, typer.Option(help="Recompute the backbone instead of keeping it.")] = False,

@@ -42,9 +42,8 @@ def execute(notebook: Path, html: Path, parameters: dict[str, Any] | None = None
         )
     except papermill.PapermillExecutionError as error:
         first = next((line for line in error.source.splitlines() if line.strip()), "")
-        number = error.cell_index + (
-            0 if parameters else 1
-        )  # from 1; papermill puts the parameters in a cell of its own
+        # counted from 1; papermill puts the parameters in a cell of its own
+        number = error.cell_index + (0 if parameters else 1)
         raise InputError(
             f"{notebook}, cell {number} ('{first.strip()[:80]}'): {error.ename}: {error.evalue}"
         ) from error

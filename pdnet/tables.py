@@ -128,11 +128,11 @@ def imbalance_gains(rows: pd.DataFrame, ours: str = "full") -> pd.DataFrame:
     return pd.concat(gains, ignore_index=True)[["other", "seed", "level", "gain"]]
 
 
-def imbalance_slopes(rows: pd.DataFrame, others: Sequence[str] = ("no-ipda", "one-part")) -> pd.DataFrame:
+def imbalance_slopes(rows: pd.DataFrame) -> pd.DataFrame:
     """Does the gain grow with imbalance? Slope of gain over level per seed, its mean, spread, and a t-test against 0."""
     gains, table = imbalance_gains(rows), []
-    for other in (o for o in others if o in set(gains.other)):
-        slopes = [np.polyfit(group.level, group.gain, 1)[0] for _, group in gains[gains.other == other].groupby("seed")]
+    for other, gain in gains.groupby("other"):
+        slopes = [np.polyfit(group.level, group.gain, 1)[0] for _, group in gain.groupby("seed")]
         p_value = stats.ttest_1samp(slopes, 0).pvalue if len(slopes) > 1 else float("nan")
         mean = float(np.mean(slopes))
         if np.isnan(p_value) or p_value >= SIGNIFICANT:
@@ -143,8 +143,8 @@ def imbalance_slopes(rows: pd.DataFrame, others: Sequence[str] = ("no-ipda", "on
         table.append(
             {
                 "full against": NAMES.get(other, other),
-                "gain at rest": gains[(gains.other == other) & (gains.level == gains.level.min())].gain.mean(),
-                "gain at the fastest": gains[(gains.other == other) & (gains.level == gains.level.max())].gain.mean(),
+                "gain at rest": gain[gain.level == gain.level.min()].gain.mean(),
+                "gain at the fastest": gain[gain.level == gain.level.max()].gain.mean(),
                 "slope per level": mean,
                 "± over seeds": deviation,
                 "p": p_value,

@@ -45,6 +45,15 @@ def shared_parent(experiment: str, name: str, key: str) -> str | None:
     return run.run_id
 
 
+def tracking_client() -> Any:
+    """A client of `MLFLOW_TRACKING_URI`, or of the local store."""
+    import mlflow
+
+    for noisy in ("mlflow", "mlflow.store.db.utils", "alembic"):
+        logging.getLogger(noisy).setLevel(logging.CRITICAL)  # we say what failed, in one line
+    return mlflow.MlflowClient(os.environ.get("MLFLOW_TRACKING_URI", LOCAL_URI))
+
+
 class Run:
     """One MLflow run. Every call is safe: the first failure is warned about, later ones are silent.
 
@@ -74,13 +83,9 @@ class Run:
         self._safely(lambda: self._start(experiment, name, parent, tags or {}, same))
 
     def _start(self, experiment: str, name: str, parent: str | None, tags: dict[str, str], same: str | None) -> None:
-        import mlflow
-
-        for noisy in ("mlflow", "mlflow.store.db.utils", "alembic"):
-            logging.getLogger(noisy).setLevel(logging.CRITICAL)  # we say what failed, in one line
+        self._client = tracking_client()
         from mlflow.exceptions import MlflowException
 
-        self._client = mlflow.MlflowClient(os.environ.get("MLFLOW_TRACKING_URI", LOCAL_URI))
         if self.run_id is not None:
             try:
                 self._client.update_run(self.run_id, status="RUNNING")

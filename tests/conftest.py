@@ -14,6 +14,7 @@ import yaml
 from typer.testing import CliRunner
 
 from pdnet.cli import app
+from pdnet.config import with_values
 
 ROOT = Path(__file__).parent.parent
 GOLDEN, GOLDEN_MODEL = Path(__file__).parent / "golden", Path(__file__).parent / "golden_model"
@@ -101,11 +102,7 @@ TINY = {
 def write_params(path: Path, **changes: object) -> Path:
     """The project's params.yaml with values by dotted name set, `__` standing for a dot."""
     raw = yaml.safe_load((ROOT / "params.yaml").read_text())
-    for name, value in changes.items():
-        group, keys = raw, name.replace("__", ".").split(".")
-        for key in keys[:-1]:
-            group = group.setdefault(key, {})
-        group[keys[-1]] = value
+    raw = with_values(raw, {name.replace("__", "."): value for name, value in changes.items()})
     path.write_text(yaml.safe_dump(raw, sort_keys=False))
     return path
 

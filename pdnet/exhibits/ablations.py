@@ -9,6 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pdnet import tables
@@ -84,31 +85,26 @@ def parts_or_none(variants: Path) -> pd.DataFrame | str:
 def imbalance_figure(variants: Path) -> Figure:
     """J near the limbs of each network, and what the full one gains, against the limbs' speed; bars: SD over seeds."""
     rows = read_variants(variants, "imbalance")
-    rows = rows[rows.variant.isin(["full", "one-part", "no-ipda"])]
     style()
     figure, (left, right) = plt.subplots(1, 2, figsize=(12, 4), layout="constrained")
     means = rows.groupby(["variant", "seed", "level"]).J_limbs.mean().mul(100).reset_index()
     for name, group in means.groupby("variant"):
-        by_level = group.groupby("level").J_limbs
-        left.errorbar(
-            by_level.mean().index, by_level.mean(), by_level.std(), marker="o", capsize=3, label=NAMES.get(name, name)
-        )
-    left.set(xlabel="speed of the limbs (1 = the action's own)", ylabel="J near forearms and shins (%)")
-    left.legend()
+        _by_level(left, group, "J_limbs", NAMES.get(name, name))
     for other, group in imbalance_gains(rows).groupby("other"):
-        by_level = group.groupby("level").gain
-        right.errorbar(
-            by_level.mean().index,
-            by_level.mean(),
-            by_level.std(),
-            marker="o",
-            capsize=3,
-            label=f"full minus {NAMES.get(other, other)}",
-        )
+        _by_level(right, group, "gain", f"full minus {NAMES.get(other, other)}")
     right.axhline(0, color="grey", lw=1)
-    right.set(xlabel="speed of the limbs (1 = the action's own)", ylabel="gain in J near the limbs (points)")
-    right.legend()
+    left.set(ylabel="J near forearms and shins (%)")
+    right.set(ylabel="gain in J near the limbs (points)")
+    for axis in (left, right):
+        axis.set(xlabel="speed of the limbs (1 = the action's own)")
+        axis.legend()
     return figure
+
+
+def _by_level(axis: Axes, rows: pd.DataFrame, value: str, label: str) -> None:
+    """Mean over seeds at each level, with their standard deviation as bars."""
+    levels = rows.groupby("level")[value]
+    axis.errorbar(levels.mean().index, levels.mean(), levels.std(), marker="o", capsize=3, label=label)
 
 
 def flow_imbalance(data: Path, set_name: str = "val", count: int | None = 20) -> pd.DataFrame:

@@ -17,6 +17,7 @@ from pdnet.data.images import read_frame, read_labels, read_mask
 from pdnet.data.layout import read_tree
 from pdnet.exhibits.report import need
 from pdnet.figures import overlay_errors, overlay_mask, style, tile
+from pdnet.metrics.evaluator import read_prediction
 from pdnet.metrics.region_contour import tolerance
 from pdnet.sample.body import PARTS_PER_PERSON
 
@@ -41,7 +42,7 @@ def frame_table(data: Path, results: Path, set_name: str = "val") -> pd.DataFram
         clip = clips[name]
         for stem, j, f in zip(values["frames"], values["J"], values["F"], strict=True):
             truth = read_mask(clip.mask(stem))
-            found = read_labels(results / "predictions" / name / f"{stem}.png") > 0
+            found = read_prediction(results / "predictions" / name / f"{stem}.png", truth.shape, None)
             before = read_mask(clip.mask(clip.frames[max(0, clip.frames.index(stem) - 1)]))
             labels = clip.root / "Parts" / "480p" / name / f"{stem}.png"
             rows.append(
@@ -98,7 +99,7 @@ def worst_figure(data: Path, results: Path, frames: pd.DataFrame, count: int = 4
     for row in worst.to_dict("records"):
         clip = clips[row["clip"]]
         frame, truth = read_frame(clip.frame(row["frame"])), read_mask(clip.mask(row["frame"]))
-        found = read_labels(results / "predictions" / clip.name / f"{row['frame']}.png") > 0
+        found = read_prediction(results / "predictions" / clip.name / f"{row['frame']}.png", truth.shape, None)
         rows.append([frame, overlay_mask(frame, truth), overlay_errors(frame, found, truth)])
         labels.append(f"{clip.name}\nframe {row['frame']}, J&F {100 * row['J&F']:.0f}")
     return tile(rows, ("frame", "truth", "green hit, orange missed, pink false"), labels)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
 from pdnet.figures import style
-from pdnet.tracking import LOCAL_URI
+from pdnet.tracking import tracking_client
 
 
 def list_runs(experiment: str, kind: str = "train", newest: int = 10) -> pd.DataFrame:
@@ -17,9 +15,7 @@ def list_runs(experiment: str, kind: str = "train", newest: int = 10) -> pd.Data
 
     Empty where nothing was trained with this tracking store, e.g. when DVC's cache had the results already.
     """
-    import mlflow
-
-    client = mlflow.MlflowClient(os.environ.get("MLFLOW_TRACKING_URI", LOCAL_URI))
+    client = tracking_client()
     found = client.get_experiment_by_name(experiment)
     rows = []
     for run in client.search_runs([found.experiment_id], max_results=500) if found else []:
@@ -44,10 +40,7 @@ def differing(runs: pd.DataFrame) -> pd.DataFrame:
 
 def curve(run: str, metric: str) -> pd.Series:
     """A metric's values by step."""
-    import mlflow
-
-    client = mlflow.MlflowClient(os.environ.get("MLFLOW_TRACKING_URI", LOCAL_URI))
-    points = {m.step: m.value for m in client.get_metric_history(run, metric)}
+    points = {m.step: m.value for m in tracking_client().get_metric_history(run, metric)}
     return pd.Series(points, name=metric, dtype=float).sort_index()
 
 

@@ -50,6 +50,12 @@ def tolerance(height: int, width: int) -> int:
     return ceil(TOLERANCE * hypot(height, width))
 
 
+def region_similarity(found: np.ndarray, truth: np.ndarray) -> float:
+    """Intersection over union of two bool masks; 1 where both are empty."""
+    union = np.count_nonzero(found | truth)
+    return np.count_nonzero(found & truth) / union if union else 1.0
+
+
 def frame_scores(truth: np.ndarray, prediction: np.ndarray) -> tuple[float, float]:
     """J and F of one frame.
 

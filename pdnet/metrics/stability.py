@@ -16,6 +16,7 @@ import numpy as np
 from pdnet.data.images import read_frame, read_mask
 from pdnet.data.layout import Clip
 from pdnet.metrics.evaluator import read_prediction
+from pdnet.metrics.region_contour import region_similarity
 
 FLOW_SCALE = 0.5
 BLINK_SHARE = 0.1  # of the mask: less is noise of the flow
@@ -55,12 +56,8 @@ def _grid(size: tuple[int, int]) -> np.ndarray:
 
 def warped_iou(masks: Sequence[np.ndarray], flows: Sequence[np.ndarray]) -> np.ndarray:
     """IoU of each mask with its predecessor brought forward by the flow; (n - 1,); 1 where both are empty."""
-    values = []
-    for earlier, later, flow in zip(masks[:-1], masks[1:], flows, strict=True):
-        moved = brought(earlier, flow)
-        union = np.count_nonzero(moved | later)
-        values.append(np.count_nonzero(moved & later) / union if union else 1.0)
-    return np.array(values)
+    steps = zip(masks[:-1], masks[1:], flows, strict=True)
+    return np.array([region_similarity(brought(earlier, flow), later) for earlier, later, flow in steps])
 
 
 def flicker(masks: Sequence[np.ndarray], flows: Sequence[np.ndarray]) -> float:
