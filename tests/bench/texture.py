@@ -12,7 +12,7 @@ from skimage.feature import graycomatrix, graycoprops
 from pdnet.metrics.texture import cooccurrence, glcm_entropy
 from pdnet.parallel import cores
 
-FRAMES, ROUNDS = 16, 5
+FRAMES, ROUNDS = 32, 7
 ANGLES = [0, np.pi / 4, np.pi / 2, 3 * np.pi / 4]
 
 
