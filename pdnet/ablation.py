@@ -19,7 +19,7 @@ from pdnet.data.layout import Clip, read_tree
 from pdnet.errors import InputError
 from pdnet.files import link, write_text
 from pdnet.metrics.parts import agreement, body_parts, identity, part_labels
-from pdnet.metrics.region_contour import frame_scores, region_similarity
+from pdnet.metrics.region_contour import ClipScore, frame_scores, region_similarity
 from pdnet.model import PDNet
 from pdnet.sample.imbalance import level_of, near_limbs, series
 from pdnet.sample.render import render_clips
@@ -29,6 +29,8 @@ from pdnet.training.recipe import Training
 from pdnet.training.state import data_hash, file_hash, write_table
 from pdnet.validate import score_clip, scored_indices
 
+PACKAGE = Path(__file__).parent
+CODE = ("ablation.py", "model", "losses", "training", "data/sampling.py", "segment.py", "metrics")
 LIMB_REACH = 0.03  # of the frame's height: how far from a limb "near" goes
 COARSE = 4  # every fourth row and column is enough for shares of many thousand pixels
 IMBALANCE_VARIANTS = ("full", "one-part", "no-ipda")  # whom the imbalance experiment compares
@@ -60,14 +62,16 @@ def run_variant(params: Path, name: str, data: Path, imbalance: Path, work: Path
         data: working copy.
         imbalance: the imbalance series, or a folder that does not exist (real data).
         work: folder for checkpoints and resumable states, `<name>/<seed>`.
-        out: folder for `clips.csv`, `imbalance.csv`, `parts.csv` (rows: seed, clip, values) and the first seed's network.
+        out: folder for `clips.csv`, `frames.csv`, `imbalance.csv`, `parts.csv` (rows: seed, clip, values) and the first
+            seed's network.
     """
     configs = variant_configs(params, name)
     first = next(iter(configs.values()))
     key = data_hash(data) + (data_hash(imbalance) if imbalance.is_dir() else "")
     key += file_hash(Path(first.train.start)) if first.train.start else ""
     parent = shared_parent(f"pdnet-{first.profile}", "ablation", hashlib.sha256(key.encode()).hexdigest()[:16])
-    tables: dict[str, list[dict[str, Any]]] = {"clips": [], "imbalance": [], "parts": []}
+    key += code_hash()
+    tables: dict[str, list[dict[str, Any]]] = {"clips": [], "frames": [], "imbalance": [], "parts": []}
     for seed, config in configs.items():
         folder = work / name / str(seed)
         rows = _finished(folder, config, key)
@@ -83,6 +87,14 @@ def run_variant(params: Path, name: str, data: Path, imbalance: Path, work: Path
     for table, values in tables.items():
         write_table(out / f"{table}.csv", values)
     link(work / name / str(next(iter(configs))) / "pdnet.safetensors", out / "pdnet.safetensors")
+
+
+def code_hash() -> str:
+    """SHA-256 of the code that a variant's scores depend on, as the stage's `deps` name it."""
+    files = [
+        file for name in CODE for file in ([PACKAGE / name] if name.endswith(".py") else (PACKAGE / name).rglob("*.py"))
+    ]
+    return hashlib.sha256("".join(file_hash(file) for file in sorted(files)).encode()).hexdigest()
 
 
 def _key(config: Config, data: str) -> str:
@@ -107,9 +119,13 @@ def _track(config: Config, run_id: str | None, rows: dict[str, list[dict[str, An
 def scores(network: PDNet, config: Config, data: Path, imbalance: Path, name: str) -> dict[str, list[dict[str, Any]]]:
     """Everything that is measured of one trained network; shares, not per cent."""
     frames, threshold = config.ablation.frames, config.evaluate.threshold
-    rows: dict[str, list[dict[str, Any]]] = {"clips": [], "imbalance": [], "parts": []}
+    rows: dict[str, list[dict[str, Any]]] = {"clips": [], "frames": [], "imbalance": [], "parts": []}
     for clip in read_tree(data).clips("val"):
-        j, f, parts = _clip(network, clip, threshold, frames)
+        score, parts = _clip(network, clip, threshold, frames)
+        rows["frames"] += [
+            {"clip": clip.name, "frame": frame, "J": float(j)} for frame, j in zip(score.frames, score.j, strict=True)
+        ]
+        j, f = float(np.mean(score.j)), float(np.mean(score.f))
         rows["clips"].append({"clip": clip.name, "J": j, "F": f, "J&F": (j + f) / 2})
         if parts:
             rows["parts"].append({"clip": clip.name, **parts})
@@ -119,7 +135,7 @@ def scores(network: PDNet, config: Config, data: Path, imbalance: Path, name: st
     return rows
 
 
-def _clip(network: PDNet, clip: Clip, threshold: float, count: int | None) -> tuple[float, float, dict[str, float]]:
+def _clip(network: PDNet, clip: Clip, threshold: float, count: int | None) -> tuple[ClipScore, dict[str, float]]:
     """J, F and, where true parts are known, part agreement of a clip; the first frame is the reference."""
     segmenter, inner = clip_segmenter(network, clip), scored_indices(clip, count)
     values, found, truth, number = [], [], [], []
@@ -136,11 +152,11 @@ def _clip(network: PDNet, clip: Clip, threshold: float, count: int | None) -> tu
             found.append(own[inside])
             truth.append(body[inside])
             number.append(np.full(inside.sum(), place))
-    j, f = np.array(values).mean(0)
+    score = ClipScore(tuple(clip.frames[i] for i in inner), *np.array(values).T)
     if not found:
-        return float(j), float(f), {}
+        return score, {}
     every = tuple(np.concatenate(x) for x in (found, truth, number))
-    return float(j), float(f), {**agreement(*every[:2]), **identity(*every)}
+    return score, {**agreement(*every[:2]), **identity(*every)}
 
 
 def _limbs(network: PDNet, clip: Clip, threshold: float) -> dict[str, float]:

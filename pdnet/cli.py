@@ -122,7 +122,15 @@ def evaluate(
 
 _add_stage("imbalance", "pdnet.science", "Render the series in which limbs move ever faster, to data/imbalance.")
 _add_stage("references", "pdnet.science", "Score the trained network with other reference frames (Table 5).")
-_add_stage("tables", "pdnet.science", "Write Tables 3, 4, 5 and the imbalance experiment to results/tables.")
+
+
+@app.command()
+@one_line_errors
+def tables(params: Params = PARAMS) -> None:
+    """Write Tables 3, 4, 5 and the imbalance experiment to results/tables."""
+    from pdnet.science import tables_stage
+
+    tables_stage(params)
 
 
 @app.command()

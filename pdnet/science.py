@@ -8,11 +8,12 @@ import pandas as pd
 import torch
 
 from pdnet import tables
-from pdnet.ablation import reference_policies, render_series, run_variant
+from pdnet.ablation import reference_policies, render_series, run_variant, variant_configs
 from pdnet.checkpoint import load_network
-from pdnet.config import Config
+from pdnet.config import Config, load_config
 from pdnet.files import write_json, write_text
 from pdnet.stages import CHECKPOINT, RESULTS, WORKING
+from pdnet.tables import differs_from_paper
 from pdnet.training.state import seed_everything, write_table
 
 SERIES, VARIANTS, WORK = Path("data/imbalance"), RESULTS / "ablation", Path("models/ablation")
@@ -38,21 +39,22 @@ def references_stage(config: Config) -> None:
     write_json(RESULTS / "references-speed.json", milliseconds)
 
 
-def tables_stage(config: Config) -> None:
+def tables_stage(params: Path) -> None:
     """Tables 3, 4 and 5 and the imbalance experiment, as Markdown, CSV and LaTeX."""
-    differs = what_differs(config)
-    clips = tables.read_variants(VARIANTS, "clips", config.ablation.run)
+    config = load_config(params)
+    run, note = config.ablation.run, how_trained(config)
+    differs = {name: differs_from_paper(next(iter(variant_configs(params, name).values()))) for name in run}
+    clips = tables.read_variants(VARIANTS, "clips", run)
     groups = {"table3": tables.PAPER_TABLE_3, "table4": tables.PAPER_TABLE_4}
     for name, paper in groups.items():
-        tables.write_table_files(tables.ablation_table(clips, list(paper), paper), TABLES / name, differs)
-    ours = [v for v in config.ablation.run if v == "full" or not any(v in paper for paper in groups.values())]
+        tables.write_table_files(tables.ablation_table(clips, list(paper), paper, differs), TABLES / name, note)
+    ours = [v for v in run if v == "full" or not any(v in paper for paper in groups.values())]
     if len(ours) > 1:
-        tables.write_table_files(tables.ablation_table(clips, ours, {}), TABLES / "ours", differs)
-    references = pd.read_csv(RESULTS / "references.csv")
-    table = tables.references_table(references, None)
-    tables.write_table_files(table, TABLES / "table5", f"The network of the main training. {_data(config)}")
-    slopes = tables.imbalance_slopes(tables.read_variants(VARIANTS, "imbalance", config.ablation.run))
-    tables.write_table_files(slopes, TABLES / "imbalance", differs.replace("Data", "Trained on"))
+        tables.write_table_files(tables.ablation_table(clips, ours, {}, differs), TABLES / "ours", note)
+    references = tables.references_table(pd.read_csv(RESULTS / "references.csv"), differs_from_paper(config))
+    tables.write_table_files(references, TABLES / "table5", "The network of the main training.")
+    slopes = tables.imbalance_slopes(tables.read_variants(VARIANTS, "imbalance", run))
+    tables.write_table_files(slopes, TABLES / "imbalance", note)
     write_text(TABLES / "conclusion.txt", conclusion(slopes) + "\n")
 
 
@@ -65,13 +67,10 @@ def conclusion(slopes: pd.DataFrame) -> str:
     )
 
 
-def what_differs(config: Config) -> str:
-    """Why a number here may not be held against the paper's."""
+def how_trained(config: Config) -> str:
+    """How the variants of a table were trained, tested and how often."""
     short = ", ".join(f"{name} = {value}" for name, value in config.ablation.set.items())
-    return f"{_data(config)} Short trainings for comparison only ({short}); {len(config.ablation.seeds)} seeds."
-
-
-def _data(config: Config) -> str:
+    trained = f"Short trainings, for comparison with each other only ({short})" if short else "Whole trainings"
     return (
-        f"Data: {config.data.source}; backbone {config.model.backbone}. The paper: MVPS, ResNet-50, 480x480, 60 epochs."
+        f"{trained}; {len(config.ablation.seeds)} seeds. p: Wilcoxon signed-rank test across clips, means over seeds."
     )

@@ -9,10 +9,12 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from pdnet.config import Config
 from pdnet.errors import InputError
 from pdnet.files import write_text
 
 MEASURES = ("J&F", "J", "F")
+DIFFERS = "differs from the paper in"
 SIGNIFICANT = 0.05
 
 # the paper's J&F, J and F in per cent on the MVPS test set; None where the paper has no such row
@@ -39,7 +41,7 @@ def read_variants(folder: Path, table: str, names: Sequence[str] | None = None) 
 
     Args:
         folder: of all variants.
-        table: clips, imbalance or parts.
+        table: clips, frames, imbalance or parts.
         names: of the variants; None takes every folder there is.
 
     Raises:
@@ -52,7 +54,7 @@ def read_variants(folder: Path, table: str, names: Sequence[str] | None = None) 
     ]
     if not files:
         raise InputError(f"{folder}: no {table}.csv of any variant; `dvc repro` makes them")
-    return pd.concat([pd.read_csv(path) for path in files], ignore_index=True)
+    return pd.concat([pd.read_csv(path, dtype={"frame": str}) for path in files], ignore_index=True)
 
 
 def paired(ours: pd.Series, others: pd.Series) -> tuple[float, float]:
@@ -67,6 +69,21 @@ def paired(ours: pd.Series, others: pd.Series) -> tuple[float, float]:
     return float(difference.mean()), float(stats.wilcoxon(difference).pvalue)
 
 
+def differs_from_paper(config: Config) -> str:
+    """In what a run is unlike the paper's (MVPS, ResNet-50 at 480x480, 60 epochs): data, backbone, input, steps."""
+    train, model = config.train, config.model
+    steps = (
+        f"{train.epochs} epochs" if train.steps_per_epoch is None else f"{train.epochs * train.steps_per_epoch} steps"
+    )
+    said = {
+        f"data {config.data.source}": config.data.source != "mvps",
+        model.backbone: model.backbone != "resnet50",
+        "x".join(str(side) for side in model.input_size): tuple(model.input_size) != (480, 480),
+        steps + (" on a frozen encoder" if train.freeze_encoder else ""): steps != "60 epochs" or train.freeze_encoder,
+    }
+    return ", ".join(text for text, differs in said.items() if differs) or "nothing known"
+
+
 def verdict(difference: float, p_value: float, spread: float) -> str:
     """What may be said of a difference, given the test across clips and the spread over seeds."""
     if np.isnan(p_value):
@@ -76,13 +93,16 @@ def verdict(difference: float, p_value: float, spread: float) -> str:
     return "better than full" if difference > 0 else "worse than full"
 
 
-def ablation_table(clips: pd.DataFrame, variants: Sequence[str], paper: dict[str, tuple[float, ...]]) -> pd.DataFrame:
+def ablation_table(
+    clips: pd.DataFrame, variants: Sequence[str], paper: dict[str, tuple[float, ...]], differs: dict[str, str]
+) -> pd.DataFrame:
     """A row per variant, per cent: mean ± standard deviation over seeds, difference to `full`, test, paper.
 
     Args:
         clips: rows variant, seed, clip, J, F, J&F in shares.
         variants: rows of the table, in order; those that were not run are left out.
         paper: the paper's J&F, J, F.
+        differs: variant -> what sets its numbers apart from the paper's.
     """
     per_clip = clips.groupby(["variant", "clip"])["J&F"].mean() * 100
     per_seed = clips.groupby(["variant", "seed"])[list(MEASURES)].mean() * 100
@@ -97,12 +117,13 @@ def ablation_table(clips: pd.DataFrame, variants: Sequence[str], paper: dict[str
             spread = float(np.hypot(seeds["J&F"].std(), per_seed.loc["full"]["J&F"].std())) if len(seeds) > 1 else 0.0
             row |= {"vs full": f"{difference:+.1f}", "p": f"{p_value:.3f}", "": verdict(difference, p_value, spread)}
         row["paper J&F"] = f"{paper[name][0]:.1f}" if name in paper else "not in it"
+        row[DIFFERS] = differs[name]
         rows.append(row)
     return pd.DataFrame(rows).fillna("").set_index("variant")
 
 
-def references_table(rows: pd.DataFrame, milliseconds: dict[str, float] | None) -> pd.DataFrame:
-    """Table 5: reference policies at test time of one trained network, per cent, and FPS where it was measured here."""
+def references_table(rows: pd.DataFrame, differs: str) -> pd.DataFrame:
+    """Table 5: reference policies at test time of one trained network, per cent."""
     table = rows.groupby("policy", sort=False)[list(MEASURES)].mean().mul(100).round(1)
     first = rows[rows.policy == "first"].set_index("clip")["J&F"] * 100
     tests = {
@@ -111,9 +132,8 @@ def references_table(rows: pd.DataFrame, milliseconds: dict[str, float] | None) 
         if policy != "first"
     }
     table["vs first"] = [f"{tests[p][0]:+.1f} (p = {tests[p][1]:.3f})" if p in tests else "" for p in table.index]
-    if milliseconds:
-        table["FPS"] = [round(1000 / milliseconds[p], 1) for p in table.index]
     table["paper"] = [PAPER_TABLE_5.get(p, "not in it") for p in table.index]
+    table[DIFFERS] = differs
     return table
 
 
@@ -154,8 +174,8 @@ def imbalance_slopes(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(table).set_index("full against").round(3)
 
 
-def write_table_files(table: pd.DataFrame, path: Path, differs: str) -> None:
-    """Writes `path`.md, .csv and .tex, with a line that says what differs from the paper."""
+def write_table_files(table: pd.DataFrame, path: Path, note: str) -> None:
+    """Writes `path`.md, .csv and .tex; the first and the last with a note on how the numbers came about."""
     write_text(path.with_suffix(".csv"), table.to_csv())
-    write_text(path.with_suffix(".md"), f"{table.to_markdown(disable_numparse=True)}\n\n{differs}\n")
-    write_text(path.with_suffix(".tex"), f"% {differs}\n" + table.reset_index().to_latex(index=False, escape=True))
+    write_text(path.with_suffix(".md"), f"{table.to_markdown(disable_numparse=True)}\n\n{note}\n")
+    write_text(path.with_suffix(".tex"), f"% {note}\n" + table.reset_index().to_latex(index=False, escape=True))

@@ -17,6 +17,7 @@ from pdnet.config import load_config
 from pdnet.data.images import read_labels
 from pdnet.data.layout import read_tree
 from pdnet.errors import InputError
+from pdnet.exhibits import ablations
 from pdnet.metrics.parts import agreement, body_parts, identity, part_labels
 from pdnet.metrics.stability import brought, clip_stability, flow_back
 from pdnet.metrics.texture import cooccurrence, glcm_entropy
@@ -124,14 +125,15 @@ def rows(gain_of_full: float, noise: float, seeds=(1, 2, 3), clips=8) -> pd.Data
 
 def test_a_difference_is_called_noise_unless_it_is_none():
     paper = tables.PAPER_TABLE_3
-    sure = tables.ablation_table(rows(0.1, 0.005), list(paper), paper)
+    differs = dict.fromkeys(paper, "data sample, 16 steps")
+    sure = tables.ablation_table(rows(0.1, 0.005), list(paper), paper, differs)
     assert list(sure.index) == ["without IPDA and fusion", "full, p = 5"]
     assert sure.loc["without IPDA and fusion", ""] == "worse than full"
     assert sure.loc["without IPDA and fusion", "vs full"].startswith("-")
     assert sure.loc["full, p = 5", "paper J&F"] == "88.1"
-    vague = tables.ablation_table(rows(0.0, 0.05), list(paper), paper)
+    vague = tables.ablation_table(rows(0.0, 0.05), list(paper), paper, differs)
     assert vague.loc["without IPDA and fusion", ""] == "within noise"
-    few = tables.ablation_table(rows(0.1, 0.005, clips=1), list(paper), paper)
+    few = tables.ablation_table(rows(0.1, 0.005, clips=1), list(paper), paper, differs)
     assert few.loc["without IPDA and fusion", ""] == "too few clips to test"
 
 
@@ -163,7 +165,7 @@ def ablation_params(tmp_path):
     return tmp_path / "p.yaml"
 
 
-def test_a_variant_is_trained_scored_and_not_trained_again(tmp_path, ablation_params):
+def test_a_variant_is_trained_scored_and_not_trained_again(tmp_path, ablation_params, monkeypatch):
     data = make_tree(tmp_path / "data")
     clips = [c for c in series([0.0, 2.0], 11) if "speaker" in c.name]
     render_clips(clips, tmp_path / "series", 1, between=False)
@@ -176,10 +178,43 @@ def test_a_variant_is_trained_scored_and_not_trained_again(tmp_path, ablation_pa
     assert set(table.seed) == {1, 2} and set(table["clip"]) == {"b/three"} and table["J&F"].between(0, 1).all()
     limbs = pd.read_csv(tmp_path / "out/imbalance.csv")
     assert set(limbs.level) == {0, 2} and limbs.J_limbs.between(0, 1).all()
+    frames = pd.read_csv(tmp_path / "out/frames.csv", dtype={"frame": str})
+    assert frames[frames.seed == 1].J.mean() == pytest.approx(table[table.seed == 1].J.mean())
     state = tmp_path / "work/one-part/1/state/training.pt"
     before, stamp = (tmp_path / "out/clips.csv").read_bytes(), state.stat().st_mtime_ns
     run_variant(ablation_params, "one-part", *places)
     assert state.stat().st_mtime_ns == stamp and (tmp_path / "out/clips.csv").read_bytes() == before
+    monkeypatch.setattr("pdnet.ablation.code_hash", lambda: "other code")
+    run_variant(ablation_params, "one-part", *places)
+    assert state.stat().st_mtime_ns != stamp and (tmp_path / "out/clips.csv").read_bytes() == before
+
+
+def test_what_sets_a_run_apart_from_the_papers(tmp_path):
+    sample = load_config(write_params(tmp_path / "p.yaml"))
+    said = tables.differs_from_paper(sample)
+    steps = sample.train.epochs * sample.train.steps_per_epoch
+    assert said == f"data sample, tf_efficientnet_lite0, 224x224, {steps} steps"
+    paper = load_config(write_params(tmp_path / "q.yaml", profile="paper"))
+    assert tables.differs_from_paper(paper) == "nothing known"
+
+
+@pytest.mark.parametrize(
+    ("growth", "clips", "says"), [(5.0, 6, "a trend"), (0.0, 6, "within noise"), (5.0, 2, "too few")]
+)
+def test_the_flow_question_is_asked_inside_clips(growth, clips, says):
+    rng = np.random.default_rng(3)
+    imbalance = rng.uniform(0, 1, (clips, 12))
+    table = pd.DataFrame({"clip": np.repeat(np.arange(clips), 12), "imbalance": imbalance.ravel()})
+    table["gain"] = growth * table.imbalance + 10 * table["clip"] + rng.normal(0, 0.3, len(table))
+    assert says in ablations.flow_trend(table)
+
+
+def test_flow_imbalance_of_limbs_at_rest_and_in_motion(tmp_path):
+    clips = [c for c in series([0.0, 3.0], 11) if "speaker" in c.name]
+    render_clips(clips, tmp_path / "series", 1, between=False)
+    frames = [(clip.name, clip.frames[1]) for clip in read_tree(tmp_path / "series").clips("val")]
+    rest, motion = ablations.flow_imbalance(tmp_path / "series", frames).imbalance
+    assert 0 <= rest < motion
 
 
 def test_a_variant_changes_what_it_names(ablation_params):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -11,6 +12,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from scipy import stats
 
 from pdnet import tables
 from pdnet.checkpoint import load_network
@@ -69,9 +71,12 @@ def parts_table(variants: Path) -> pd.DataFrame:
 
 def references_table(results: Path) -> pd.DataFrame:
     """Table 5 with the frames per second that were measured when the policies were scored."""
+    table = pd.read_csv(results / "tables" / "table5.csv", index_col="policy", keep_default_na=False)
     speed = results / "references-speed.json"
-    milliseconds = json.loads(speed.read_text()) if speed.is_file() else None
-    return tables.references_table(pd.read_csv(results / "references.csv"), milliseconds)
+    if speed.is_file():
+        milliseconds = json.loads(speed.read_text())
+        table.insert(4, "FPS", [round(1000 / milliseconds[policy], 1) for policy in table.index])
+    return table
 
 
 def parts_or_none(variants: Path) -> pd.DataFrame | str:
@@ -107,35 +112,53 @@ def _by_level(axis: Axes, rows: pd.DataFrame, value: str, label: str) -> None:
     axis.errorbar(levels.mean().index, levels.mean(), levels.std(), marker="o", capsize=3, label=label)
 
 
-def flow_imbalance(data: Path, set_name: str = "val", count: int | None = 20) -> pd.DataFrame:
+def flow_imbalance(data: Path, frames: Iterable[tuple[str, str]], set_name: str = "val") -> pd.DataFrame:
     """Motion imbalance of real or rendered frames: spread of the flow inside the people over its mean.
 
+    Args:
+        data: working copy.
+        frames: clip and stem of each frame to measure, never a clip's first.
+        set_name: the clips' split.
+
     Returns:
-        rows clip, imbalance: standard deviation of the flow vectors inside the true mask, as a share of their mean
-        length (0: the body moves as one), mean over frames.
+        rows clip, frame, imbalance: standard deviation of the flow vectors from the annotated frame before, inside the
+        true mask, as a share of their mean length (0: the body moves as one); no row without people.
     """
-    rows = []
-    for clip in read_tree(data).clips(set_name):
-        values = []
-        for i in np.linspace(1, len(clip.frames) - 1, min(count or len(clip.frames), len(clip.frames) - 1)).astype(int):
-            earlier, later = (read_frame(clip.frame(clip.frames[k])) for k in (i - 1, i))
-            inside = flow_back(earlier, later)[read_mask(clip.mask(clip.frames[i]))]
-            if len(inside):
-                length = float(np.hypot(*inside.T).mean())
-                values.append(float(np.sqrt(inside.var(0).sum())) / max(length, 0.5))
-        rows.append({"clip": clip.name, "imbalance": float(np.mean(values)) if values else float("nan")})
-    return pd.DataFrame(rows)
+    clips, rows = {clip.name: clip for clip in read_tree(data).clips(set_name)}, []
+    for name, stem in frames:
+        clip = clips[name]
+        earlier = clip.frames[clip.frames.index(stem) - 1]
+        inside = flow_back(read_frame(clip.frame(earlier)), read_frame(clip.frame(stem)))[read_mask(clip.mask(stem))]
+        if len(inside):
+            length = max(float(np.hypot(*inside.T).mean()), 0.5)  # pixels; below is noise
+            rows.append({"clip": name, "frame": stem, "imbalance": float(np.sqrt(inside.var(0).sum())) / length})
+    return pd.DataFrame(rows, columns=["clip", "frame", "imbalance"])
 
 
-def flow_figure(data: Path, variants: Path, set_name: str = "val") -> Figure:
-    """IPDA's gain in J of each clip against its motion imbalance by optical flow; a dot a seed."""
-    clips = read_variants(variants, "clips")
-    table = clips.pivot_table(index=["seed", "clip"], columns="variant", values="J").mul(100)
-    gain = (table["full"] - table["no-ipda"]).rename("gain").reset_index().merge(flow_imbalance(data, set_name))
+def flow_gains(data: Path, variants: Path, set_name: str = "val") -> pd.DataFrame:
+    """Rows clip, frame, imbalance by flow, gain: J of the full network minus J without IPDA, points, mean over seeds."""
+    scores = read_variants(variants, "frames", ("full", "no-ipda"))
+    means = scores.groupby(["clip", "frame", "variant"]).J.mean().mul(100).unstack("variant")
+    gain = (means["full"] - means["no-ipda"]).rename("gain").reset_index()
+    return gain.merge(flow_imbalance(data, gain[["clip", "frame"]].itertuples(index=False), set_name))
+
+
+def flow_figure(gains: pd.DataFrame) -> Figure:
+    """IPDA's gain in J of each frame against the frame's motion imbalance by optical flow; colour: clip."""
     style()
-    figure, axis = plt.subplots(figsize=(7, 3.8), layout="constrained")
-    sns.scatterplot(gain, x="imbalance", y="gain", hue="clip", ax=axis)
+    figure, axis = plt.subplots(figsize=(8, 3.8), layout="constrained")
+    sns.scatterplot(gains, x="imbalance", y="gain", hue="clip", ax=axis)
     axis.axhline(0, color="grey", lw=1)
     axis.set(xlabel="imbalance: spread of the flow inside people / its mean", ylabel="gain of IPDA in J (points)")
     axis.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
+
+
+def flow_trend(gains: pd.DataFrame) -> str:
+    """Does the gain grow with imbalance inside a clip? Spearman's correlation of each, and Wilcoxon's test over clips."""
+    rhos = [stats.spearmanr(clip.imbalance, clip.gain).statistic for _, clip in gains.groupby("clip") if len(clip) > 2]
+    said = f"Rank correlation of gain and imbalance inside a clip, mean over {len(rhos)} clip(s): {np.mean(rhos):+.2f}"
+    if len(rhos) < 5:
+        return f"{said}; too few clips to test (neighbouring frames are no independent samples)."
+    p_value = stats.wilcoxon(rhos).pvalue
+    return f"{said}; {'within noise' if p_value >= tables.SIGNIFICANT else 'a trend'} (Wilcoxon over clips, p = {p_value:.2f})."
