@@ -20,6 +20,7 @@ from pdnet.errors import InputError
 from pdnet.files import link, write_text
 from pdnet.metrics.parts import agreement, body_parts, identity, part_labels
 from pdnet.metrics.region_contour import ClipScore, frame_scores, region_similarity
+from pdnet.metrics.stability import clip_flows, clip_stability
 from pdnet.model import PDNet
 from pdnet.sample.imbalance import level_of, near_limbs, series
 from pdnet.sample.render import render_clips
@@ -27,7 +28,7 @@ from pdnet.segment import ClipSegmenter, clip_segmenter
 from pdnet.tracking import Run, shared_parent
 from pdnet.training.recipe import Training
 from pdnet.training.state import data_hash, file_hash, write_table
-from pdnet.validate import score_clip, scored_indices
+from pdnet.validate import scored_indices
 
 PACKAGE = Path(__file__).parent
 CODE = ("ablation.py", "model", "losses", "training", "data/sampling.py", "segment.py", "metrics")
@@ -117,16 +118,15 @@ def _track(config: Config, run_id: str | None, rows: dict[str, list[dict[str, An
 
 
 def scores(network: PDNet, config: Config, data: Path, imbalance: Path, name: str) -> dict[str, list[dict[str, Any]]]:
-    """Everything that is measured of one trained network; shares, not per cent."""
-    frames, threshold = config.ablation.frames, config.evaluate.threshold
+    """Everything that is measured of one trained network; shares, not per cent (flicker: per 100 frames)."""
+    threshold = config.evaluate.threshold
     rows: dict[str, list[dict[str, Any]]] = {"clips": [], "frames": [], "imbalance": [], "parts": []}
     for clip in read_tree(data).clips("val"):
-        score, parts = _clip(network, clip, threshold, frames)
+        score, row, parts = _clip(clip_segmenter(network, clip), clip, threshold)
+        rows["clips"].append(row)
         rows["frames"] += [
             {"clip": clip.name, "frame": frame, "J": float(j)} for frame, j in zip(score.frames, score.j, strict=True)
         ]
-        j, f = float(np.mean(score.j)), float(np.mean(score.f))
-        rows["clips"].append({"clip": clip.name, "J": j, "F": f, "J&F": (j + f) / 2})
         if parts:
             rows["parts"].append({"clip": clip.name, **parts})
     compared = imbalance.is_dir() and name in IMBALANCE_VARIANTS
@@ -135,28 +135,34 @@ def scores(network: PDNet, config: Config, data: Path, imbalance: Path, name: st
     return rows
 
 
-def _clip(network: PDNet, clip: Clip, threshold: float, count: int | None) -> tuple[ClipScore, dict[str, float]]:
-    """J, F and, where true parts are known, part agreement of a clip; the first frame is the reference."""
-    segmenter, inner = clip_segmenter(network, clip), scored_indices(clip, count)
-    values, found, truth, number = [], [], [], []
-    for place, index in enumerate([0, *(int(i) for i in inner)]):
+def _clip(segmenter: ClipSegmenter, clip: Clip, threshold: float) -> tuple[ClipScore, dict[str, Any], dict[str, float]]:
+    """A clip, every annotated frame segmented.
+
+    Returns:
+        J and F of its frames, first and last left out; its row: clip, J, F, J&F, warped_iou, flicker; its part
+        agreement where true parts are known.
+    """
+    masks, values, found, truth, number = [], [], [], [], []
+    for index, stem in enumerate(clip.frames):
         result = segmenter.segment(index)
-        mask = read_mask(clip.mask(clip.frames[index]))
-        if place:  # the reference itself is not scored
-            values.append(frame_scores(mask, result.probability > threshold))
-        labels = clip.root / "Parts" / "480p" / clip.name / f"{clip.frames[index]}.png"
+        masks.append(result.probability > threshold)
+        values.append(frame_scores(read_mask(clip.mask(stem)), masks[-1]))
+        labels = clip.root / "Parts" / "480p" / clip.name / f"{stem}.png"
         if result.part_masks is not None and len(result.part_masks) > 1 and labels.is_file():
             body = body_parts(read_labels(labels)[::COARSE, ::COARSE])
             own = part_labels(result.part_masks, body.shape)
             inside = body >= 0
             found.append(own[inside])
             truth.append(body[inside])
-            number.append(np.full(inside.sum(), place))
-    score = ClipScore(tuple(clip.frames[i] for i in inner), *np.array(values).T)
+            number.append(np.full(inside.sum(), index))
+    inner = scored_indices(clip, None)
+    score = ClipScore(tuple(clip.frames[i] for i in inner), *np.array(values)[inner].T)
+    j, f = float(score.j.mean()), float(score.f.mean())
+    row = {"clip": clip.name, "J": j, "F": f, "J&F": (j + f) / 2, **clip_stability(masks, clip_flows(clip))}
     if not found:
-        return score, {}
+        return score, row, {}
     every = tuple(np.concatenate(x) for x in (found, truth, number))
-    return score, {**agreement(*every[:2]), **identity(*every)}
+    return score, row, {**agreement(*every[:2]), **identity(*every)}
 
 
 def _limbs(network: PDNet, clip: Clip, threshold: float) -> dict[str, float]:
@@ -183,7 +189,7 @@ def reference_policies(network: PDNet, data: Path, config: Config) -> tuple[list
     """Table 5: the same network with other reference frames at test time.
 
     Returns:
-        a row per policy and clip (J, F, J&F), and milliseconds per frame of each policy (median, model and reading).
+        a row per policy and clip (J, F, J&F, stability), and milliseconds per frame of each policy (median, model and reading).
     """
     rows, speed, options = [], {}, config.evaluate
     for policy in ("first", "first+previous_k", "every_n", "random"):
@@ -191,8 +197,7 @@ def reference_policies(network: PDNet, data: Path, config: Config) -> tuple[list
             segmenter = clip_segmenter(network, clip, policy, options.reference_k, config.seed)
             if policy not in speed:
                 speed[policy] = _milliseconds(segmenter)
-            row = score_clip(network, clip, options.threshold, None, segmenter).row()
-            rows.append({"policy": policy, "clip": clip.name, **{m: row[f"{m}-Mean"] for m in ("J", "F", "J&F")}})
+            rows.append({"policy": policy, **_clip(segmenter, clip, options.threshold)[1]})
     return rows, speed
 
 

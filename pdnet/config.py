@@ -142,7 +142,6 @@ class AblationConfig(Section):
     variants: dict[str, dict[str, Any]]  # name -> parameters by dotted name
     set: dict[str, Any] = {}  # parameters of every variant: what makes the trainings short
     seeds: list[int] = Field([1, 2, 3], min_length=1)
-    frames: int | None = Field(None, ge=1)  # scored frames of each evaluation clip; null: all but first and last
 
 
 class ImbalanceConfig(Section):

@@ -14,6 +14,10 @@ from pdnet.errors import InputError
 from pdnet.files import write_text
 
 MEASURES = ("J&F", "J", "F")
+STABILITY = {
+    "warped_iou": ("warped IoU", 100),
+    "flicker": ("flicker", 1),
+}  # column of the rows -> of the tables, factor
 DIFFERS = "differs from the paper in"
 SIGNIFICANT = 0.05
 
@@ -99,19 +103,21 @@ def ablation_table(
     """A row per variant, per cent: mean ± standard deviation over seeds, difference to `full`, test, paper.
 
     Args:
-        clips: rows variant, seed, clip, J, F, J&F in shares.
+        clips: rows variant, seed, clip, J, F, J&F, warped_iou in shares, flicker per 100 frames.
         variants: rows of the table, in order; those that were not run are left out.
         paper: the paper's J&F, J, F.
         differs: variant -> what sets its numbers apart from the paper's.
     """
     per_clip = clips.groupby(["variant", "clip"])["J&F"].mean() * 100
     per_seed = clips.groupby(["variant", "seed"])[list(MEASURES)].mean() * 100
+    stability = clips.groupby("variant")[list(STABILITY)].mean()
     have = set(clips.variant)
     rows = []
     for name in (v for v in variants if v in have):
         seeds = per_seed.loc[name]
         row = {"variant": NAMES.get(name, name)}
         row |= {m: f"{seeds[m].mean():.1f} ± {seeds[m].std(ddof=1) if len(seeds) > 1 else 0:.1f}" for m in MEASURES}
+        row |= {title: f"{factor * stability[s][name]:.1f}" for s, (title, factor) in STABILITY.items()}
         if name != "full" and "full" in have:
             difference, p_value = paired(per_clip[name], per_clip["full"])
             spread = float(np.hypot(seeds["J&F"].std(), per_seed.loc["full"]["J&F"].std())) if len(seeds) > 1 else 0.0
@@ -124,12 +130,13 @@ def ablation_table(
 
 def references_table(rows: pd.DataFrame, differs: str) -> pd.DataFrame:
     """Table 5: reference policies at test time of one trained network, per cent."""
-    table = rows.groupby("policy", sort=False)[list(MEASURES)].mean().mul(100).round(1)
+    policies = rows.groupby("policy", sort=False)
+    table = policies[list(MEASURES)].mean().mul(100).round(1)
+    for name, (title, factor) in STABILITY.items():
+        table[title] = (factor * policies[name].mean()).round(1)
     first = rows[rows.policy == "first"].set_index("clip")["J&F"] * 100
     tests = {
-        policy: paired(group.set_index("clip")["J&F"] * 100, first)
-        for policy, group in rows.groupby("policy", sort=False)
-        if policy != "first"
+        policy: paired(group.set_index("clip")["J&F"] * 100, first) for policy, group in policies if policy != "first"
     }
     table["vs first"] = [f"{tests[p][0]:+.1f} (p = {tests[p][1]:.3f})" if p in tests else "" for p in table.index]
     table["paper"] = [PAPER_TABLE_5.get(p, "not in it") for p in table.index]

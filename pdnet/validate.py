@@ -10,7 +10,7 @@ from pdnet.data.images import read_mask
 from pdnet.data.layout import Clip
 from pdnet.metrics.region_contour import ClipScore, frame_scores
 from pdnet.model import PDNet
-from pdnet.segment import ClipSegmenter, clip_segmenter
+from pdnet.segment import clip_segmenter
 
 
 def scored_indices(clip: Clip, count: int | None) -> np.ndarray:
@@ -21,19 +21,16 @@ def scored_indices(clip: Clip, count: int | None) -> np.ndarray:
     return inner[np.linspace(0, len(inner) - 1, count).round().astype(int)]
 
 
-def score_clip(
-    network: PDNet, clip: Clip, threshold: float, frames: int | None, segmenter: ClipSegmenter | None = None
-) -> ClipScore:
-    """J and F of a clip's frames.
+def score_clip(network: PDNet, clip: Clip, threshold: float, frames: int | None) -> ClipScore:
+    """J and F of a clip's frames, the first frame being the reference.
 
     Args:
         network: in evaluation mode.
         clip: with masks.
         threshold: on the probability.
         frames: see `scored_indices`.
-        segmenter: with other references than the first frame.
     """
-    segmenter, inner = segmenter or clip_segmenter(network, clip), scored_indices(clip, frames)
+    segmenter, inner = clip_segmenter(network, clip), scored_indices(clip, frames)
     values = []
     for index in inner:
         probability = segmenter.segment(int(index)).probability

@@ -117,9 +117,8 @@ def rows(gain_of_full: float, noise: float, seeds=(1, 2, 3), clips=8) -> pd.Data
         for seed in seeds:
             for clip in range(clips):
                 value = 0.6 + 0.02 * clip + (gain_of_full if variant == "full" else 0) + rng.normal(0, noise)
-                table.append(
-                    {"variant": variant, "seed": seed, "clip": str(clip), "J": value, "F": value, "J&F": value}
-                )
+                measured = dict.fromkeys(("J", "F", "J&F", "warped_iou"), value)
+                table.append({"variant": variant, "seed": seed, "clip": str(clip), **measured, "flicker": 2.5})
     return pd.DataFrame(table)
 
 
@@ -130,7 +129,8 @@ def test_a_difference_is_called_noise_unless_it_is_none():
     assert list(sure.index) == ["without IPDA and fusion", "full, p = 5"]
     assert sure.loc["without IPDA and fusion", ""] == "worse than full"
     assert sure.loc["without IPDA and fusion", "vs full"].startswith("-")
-    assert sure.loc["full, p = 5", "paper J&F"] == "88.1"
+    assert sure.loc["full, p = 5", "paper J&F"] == "88.1" and sure.loc["full, p = 5", "flicker"] == "2.5"
+    assert (sure[tables.DIFFERS] == "data sample, 16 steps").all()
     vague = tables.ablation_table(rows(0.0, 0.05), list(paper), paper, differs)
     assert vague.loc["without IPDA and fusion", ""] == "within noise"
     few = tables.ablation_table(rows(0.1, 0.005, clips=1), list(paper), paper, differs)

@@ -75,7 +75,9 @@ def references_table(results: Path) -> pd.DataFrame:
     speed = results / "references-speed.json"
     if speed.is_file():
         milliseconds = json.loads(speed.read_text())
-        table.insert(4, "FPS", [round(1000 / milliseconds[policy], 1) for policy in table.index])
+        table.insert(
+            table.columns.get_loc("paper"), "FPS", [round(1000 / milliseconds[policy], 1) for policy in table.index]
+        )
     return table
 
 
