@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from pdnet.errors import InputError
 
@@ -143,11 +143,18 @@ class AblationConfig(Section):
     set: dict[str, Any] = {}  # parameters of every variant: what makes the trainings short
     seeds: list[int] = Field([1, 2, 3], min_length=1)
 
+    @field_validator("run")
+    @classmethod
+    def _compared_with_full(cls, run: list[str]) -> list[str]:
+        if "full" not in run:
+            raise ValueError("'full' must be among them: every other variant is compared with it")
+        return run
+
 
 class ImbalanceConfig(Section):
     """The rendered series in which the limbs move ever faster against the torso."""
 
-    levels: list[float] = [0.0, 0.5, 1.0, 2.0, 3.0]
+    levels: list[float] = Field([0.0, 0.5, 1.0, 2.0, 3.0], min_length=2)
     frames: int = Field(41, ge=11)
 
 

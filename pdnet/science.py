@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 
 from pdnet import tables
-from pdnet.ablation import reference_policies, render_series, run_variant, variant_configs
+from pdnet.ablation import IMBALANCE_VARIANTS, reference_policies, render_series, run_variant, variant_configs
 from pdnet.checkpoint import load_network
 from pdnet.config import Config, load_config
 from pdnet.files import write_json, write_text
@@ -60,6 +60,8 @@ def tables_stage(params: Path) -> None:
 
 def conclusion(slopes: pd.DataFrame) -> str:
     """The imbalance experiment in a sentence per comparison."""
+    if slopes.empty:
+        return f"Not compared: of {', '.join(IMBALANCE_VARIANTS)} only one was run."
     return " ".join(
         f"Against '{other}' the gain near the limbs is {row['gain at rest']:+.1f} at rest and "
         f"{row['gain at the fastest']:+.1f} at the fastest limbs: {row['']} (p = {row['p']:.2f})."

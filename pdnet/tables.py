@@ -19,6 +19,7 @@ STABILITY = {
     "flicker": ("flicker", 1),
 }  # column of the rows -> of the tables, factor
 DIFFERS = "differs from the paper in"
+SLOPES = ("full against", "gain at rest", "gain at the fastest", "slope per level", "± over seeds", "p", "")
 SIGNIFICANT = 0.05
 
 # the paper's J&F, J and F in per cent on the MVPS test set; None where the paper has no such row
@@ -147,12 +148,8 @@ def references_table(rows: pd.DataFrame, differs: str) -> pd.DataFrame:
 def imbalance_gains(rows: pd.DataFrame, ours: str = "full") -> pd.DataFrame:
     """Gain of `ours` in J near the limbs, per cent: columns other, seed, level, gain (mean over scenes)."""
     means = rows.groupby(["variant", "seed", "level"])["J_limbs"].mean().mul(100).unstack("variant")
-    gains = [
-        (means[ours] - means[other]).rename("gain").reset_index().assign(other=other)
-        for other in means.columns
-        if other != ours
-    ]
-    return pd.concat(gains, ignore_index=True)[["other", "seed", "level", "gain"]]
+    gains = means.drop(columns=ours).rsub(means[ours], axis=0)
+    return gains.melt(var_name="other", value_name="gain", ignore_index=False).reset_index()
 
 
 def imbalance_slopes(rows: pd.DataFrame) -> pd.DataFrame:
@@ -178,7 +175,7 @@ def imbalance_slopes(rows: pd.DataFrame) -> pd.DataFrame:
                 "": says,
             }
         )
-    return pd.DataFrame(table).set_index("full against").round(3)
+    return pd.DataFrame(table, columns=SLOPES).set_index("full against").round(3)
 
 
 def write_table_files(table: pd.DataFrame, path: Path, note: str) -> None:

@@ -72,3 +72,8 @@ def test_values_by_dotted_name_leave_the_original_alone():
     assert changed == {"model": {"parts": 3}, "seed": 4, "train": {"epochs": 2}} and raw["model"]["parts"] == 5
     with pytest.raises(InputError, match="'seed' is a value, not a group"):
         with_values(raw, {"seed.parts": 3})
+
+
+def test_variants_to_run_without_the_full_network_are_refused(tmp_path):
+    with pytest.raises(InputError, match=r"ablation\.run = .*'full' must be among them"):
+        load_config(write_params(tmp_path / "p.yaml", ablation__run=["no-ipda"]))

@@ -7,6 +7,8 @@ import json
 import shutil
 import subprocess
 import sys
+import tomllib
+from importlib.metadata import distributions
 from pathlib import Path
 
 import av
@@ -15,6 +17,7 @@ import numpy as np
 import pytest
 import yaml
 from conftest import ROOT, TINY, make_tree, save_image, write_params
+from packaging.specifiers import SpecifierSet
 
 from pdnet.checkpoint import save_network
 from pdnet.config import ModelConfig
@@ -85,6 +88,15 @@ def test_a_broken_cell_is_named_and_no_page_is_written(tmp_path):
     with pytest.raises(InputError, match=r"cell 2 \('# divide'\): ZeroDivisionError"):
         execute(tmp_path / "bad.ipynb", tmp_path / "bad.html")
     assert not (tmp_path / "bad.html").exists()
+
+
+def test_every_pinned_package_takes_the_oldest_python_that_is_promised():
+    promised = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"]
+    oldest = promised.removeprefix(">=") + ".0"
+    pins = {line.split("==")[0] for line in (ROOT / "requirements.lock").read_text().splitlines()}
+    needs = {d.name: d.metadata.get("Requires-Python", "") for d in distributions() if d.name in pins}
+    assert len(needs) > 100
+    assert not {name: need for name, need in needs.items() if not SpecifierSet(need).contains(oldest)}
 
 
 def test_notebooks_are_stored_without_outputs():

@@ -24,6 +24,7 @@ from pdnet.metrics.texture import cooccurrence, glcm_entropy
 from pdnet.sample.imbalance import LIMBS, SCENES, level_of, near_limbs, series
 from pdnet.sample.render import render_clips
 from pdnet.sample.scene import Scene
+from pdnet.science import conclusion
 
 
 @pytest.mark.parametrize("size", [(48, 64), (2, 2), (31, 17)])
@@ -149,6 +150,11 @@ def test_the_imbalance_experiment_says_what_the_numbers_say(growth, says):
     slopes = tables.imbalance_slopes(pd.DataFrame(table))
     assert says in slopes.loc["without IPDA and fusion", ""]
     assert slopes.loc["without IPDA and fusion", "slope per level"] == pytest.approx(100 * growth, abs=0.5)
+
+
+def test_without_a_variant_to_compare_with_there_is_no_verdict():
+    alone = pd.DataFrame({"variant": "full", "seed": [1, 1], "level": [0.0, 1.0], "J_limbs": [0.5, 0.4]})
+    assert conclusion(tables.imbalance_slopes(alone)) == "Not compared: of full, one-part, no-ipda only one was run."
 
 
 def test_table_files(tmp_path):

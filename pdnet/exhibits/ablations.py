@@ -138,9 +138,11 @@ def flow_imbalance(data: Path, frames: Iterable[tuple[str, str]], set_name: str 
 
 
 def flow_gains(data: Path, variants: Path, set_name: str = "val") -> pd.DataFrame:
-    """Rows clip, frame, imbalance by flow, gain: J of the full network minus J without IPDA, points, mean over seeds."""
+    """Rows clip, frame, imbalance by flow, gain: J of the full network minus J without IPDA, points, mean over seeds; none without both variants."""
     scores = read_variants(variants, "frames", ("full", "no-ipda"))
     means = scores.groupby(["clip", "frame", "variant"]).J.mean().mul(100).unstack("variant")
+    if len(means.columns) < 2:
+        return pd.DataFrame(columns=["clip", "frame", "gain", "imbalance"])
     gain = (means["full"] - means["no-ipda"]).rename("gain").reset_index()
     return gain.merge(flow_imbalance(data, gain[["clip", "frame"]].itertuples(index=False), set_name))
 
@@ -158,6 +160,8 @@ def flow_figure(gains: pd.DataFrame) -> Figure:
 
 def flow_trend(gains: pd.DataFrame) -> str:
     """Does the gain grow with imbalance inside a clip? Spearman's correlation of each, and Wilcoxon's test over clips."""
+    if gains.empty:
+        return "This takes the variants `full` and `no-ipda`: put them in `ablation.run`."
     rhos = [stats.spearmanr(clip.imbalance, clip.gain).statistic for _, clip in gains.groupby("clip") if len(clip) > 2]
     said = f"Rank correlation of gain and imbalance inside a clip, mean over {len(rhos)} clip(s): {np.mean(rhos):+.2f}"
     if len(rhos) < 5:
