@@ -189,7 +189,8 @@ def reference_policies(network: PDNet, data: Path, config: Config) -> tuple[list
     """Table 5: the same network with other reference frames at test time.
 
     Returns:
-        a row per policy and clip (J, F, J&F, stability), and milliseconds per frame of each policy (median, model and reading).
+        a row per policy and clip (J, F, J&F, stability), and milliseconds per frame of each policy (median; model and
+        reading).
     """
     rows, speed, options = [], {}, config.evaluate
     for policy in ("first", "first+previous_k", "every_n", "random"):

@@ -119,7 +119,7 @@ def flow_imbalance(data: Path, frames: Iterable[tuple[str, str]], set_name: str 
 
     Args:
         data: working copy.
-        frames: clip and stem of each frame to measure, never a clip's first.
+        frames: clip and stem of each frame to measure; a clip's first has no motion and is left out.
         set_name: the clips' split.
 
     Returns:
@@ -128,17 +128,22 @@ def flow_imbalance(data: Path, frames: Iterable[tuple[str, str]], set_name: str 
     """
     clips, rows = {clip.name: clip for clip in read_tree(data).clips(set_name)}, []
     for name, stem in frames:
-        clip = clips[name]
-        earlier = clip.frames[clip.frames.index(stem) - 1]
-        inside = flow_back(read_frame(clip.frame(earlier)), read_frame(clip.frame(stem)))[read_mask(clip.mask(stem))]
-        if len(inside):
-            length = max(float(np.hypot(*inside.T).mean()), 0.5)  # pixels; below is noise
-            rows.append({"clip": name, "frame": stem, "imbalance": float(np.sqrt(inside.var(0).sum())) / length})
+        clip, place = clips[name], clips[name].frames.index(stem)
+        if not place or not (mask := read_mask(clip.mask(stem))).any():
+            continue
+        earlier, later = (read_frame(clip.frame(clip.frames[i])) for i in (place - 1, place))
+        inside = flow_back(earlier, later)[mask]
+        length = max(float(np.hypot(*inside.T).mean()), 0.5)  # pixels; below is noise
+        rows.append({"clip": name, "frame": stem, "imbalance": float(np.sqrt(inside.var(0).sum())) / length})
     return pd.DataFrame(rows, columns=["clip", "frame", "imbalance"])
 
 
 def flow_gains(data: Path, variants: Path, set_name: str = "val") -> pd.DataFrame:
-    """Rows clip, frame, imbalance by flow, gain: J of the full network minus J without IPDA, points, mean over seeds; none without both variants."""
+    """J of the full network minus J without IPDA, frame by frame, beside the frame's motion imbalance.
+
+    Returns:
+        rows clip, frame, imbalance (see `flow_imbalance`), gain (points, mean over seeds); none without both variants.
+    """
     scores = read_variants(variants, "frames", ("full", "no-ipda"))
     means = scores.groupby(["clip", "frame", "variant"]).J.mean().mul(100).unstack("variant")
     if len(means.columns) < 2:
@@ -162,9 +167,15 @@ def flow_trend(gains: pd.DataFrame) -> str:
     """Does the gain grow with imbalance inside a clip? Spearman's correlation of each, and Wilcoxon's test over clips."""
     if gains.empty:
         return "This takes the variants `full` and `no-ipda`: put them in `ablation.run`."
-    rhos = [stats.spearmanr(clip.imbalance, clip.gain).statistic for _, clip in gains.groupby("clip") if len(clip) > 2]
+    inside = [
+        stats.spearmanr(clip.imbalance, clip.gain).statistic for _, clip in gains.groupby("clip") if len(clip) > 2
+    ]
+    rhos = [rho for rho in inside if not np.isnan(rho)]  # NaN: the same gain in every frame
+    if not rhos:
+        return "Too few frames."
     said = f"Rank correlation of gain and imbalance inside a clip, mean over {len(rhos)} clip(s): {np.mean(rhos):+.2f}"
     if len(rhos) < 5:
         return f"{said}; too few clips to test (neighbouring frames are no independent samples)."
     p_value = stats.wilcoxon(rhos).pvalue
-    return f"{said}; {'within noise' if p_value >= tables.SIGNIFICANT else 'a trend'} (Wilcoxon over clips, p = {p_value:.2f})."
+    verdict = "within noise" if p_value >= tables.SIGNIFICANT else "a trend"
+    return f"{said}; {verdict} (Wilcoxon over clips, p = {p_value:.2f})."
