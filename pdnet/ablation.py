@@ -14,7 +14,7 @@ import yaml
 
 from pdnet.checkpoint import load_network
 from pdnet.config import Config, load_config, resolve, with_values
-from pdnet.data.images import read_labels, read_mask
+from pdnet.data.images import read_frame, read_labels, read_mask
 from pdnet.data.layout import Clip, read_tree
 from pdnet.errors import InputError
 from pdnet.files import link, write_text
@@ -22,7 +22,7 @@ from pdnet.metrics.parts import agreement, body_parts, identity, part_labels
 from pdnet.metrics.region_contour import ClipScore, frame_scores, region_similarity
 from pdnet.metrics.stability import clip_flows, clip_stability
 from pdnet.model import PDNet
-from pdnet.sample.imbalance import level_of, near_limbs, series
+from pdnet.sample.imbalance import level_of, near_limbs, scene_of, series
 from pdnet.sample.render import render_clips
 from pdnet.segment import ClipSegmenter, clip_segmenter
 from pdnet.tracking import Run, shared_parent
@@ -35,6 +35,7 @@ CODE = ("ablation.py", "model", "losses", "training", "data/sampling.py", "segme
 LIMB_REACH = 0.03  # of the frame's height: how far from a limb "near" goes
 COARSE = 4  # every fourth row and column is enough for shares of many thousand pixels
 IMBALANCE_VARIANTS = ("full", "one-part", "no-ipda")  # whom the imbalance experiment compares
+CONTROL = "unrelated"  # a reference frame of another scene: what the right one is worth
 
 
 def variant_configs(params: Path, name: str) -> dict[int, Config]:
@@ -129,14 +130,31 @@ def scores(network: PDNet, config: Config, data: Path, imbalance: Path, name: st
         ]
         if parts:
             rows["parts"].append({"clip": clip.name, **parts})
-    compared = imbalance.is_dir() and name in IMBALANCE_VARIANTS
-    for clip in read_tree(imbalance).clips("val") if compared else ():
-        rows["imbalance"].append({"clip": clip.name, "level": level_of(clip.name), **_limbs(network, clip, threshold)})
+    clips = read_tree(imbalance).clips("val") if imbalance.is_dir() and name in IMBALANCE_VARIANTS else []
+    for clip in clips:
+        row = {"clip": clip.name, "level": level_of(clip.name)}
+        rows["imbalance"].append({**row, **_limbs(clip_segmenter(network, clip), clip, threshold)})
+        if name == "full":
+            scenes = {scene_of(c.name): c for c in clips}
+            other = _after(scene_of(clip.name), scenes)
+            control = {**row, "variant": f"full-{CONTROL}", **_limbs(clip_segmenter(network, other), clip, threshold)}
+            rows["imbalance"].append(control)
     return rows
+
+
+def _after(name: str, clips: dict[str, Clip]) -> Clip:
+    """The clip that follows `name`, in a circle."""
+    names = list(clips)
+    return clips[names[(names.index(name) + 1) % len(names)]]
 
 
 def _clip(segmenter: ClipSegmenter, clip: Clip, threshold: float) -> tuple[ClipScore, dict[str, Any], dict[str, float]]:
     """A clip, every annotated frame segmented.
+
+    Args:
+        segmenter: where the references come from: this clip, or an unrelated one.
+        clip: to segment and score.
+        threshold: on the probability.
 
     Returns:
         J and F of its frames, first and last left out; its row: clip, J, F, J&F, warped_iou, flicker; its part
@@ -144,7 +162,7 @@ def _clip(segmenter: ClipSegmenter, clip: Clip, threshold: float) -> tuple[ClipS
     """
     masks, values, found, truth, number = [], [], [], [], []
     for index, stem in enumerate(clip.frames):
-        result = segmenter.segment(index)
+        result = segmenter.segment(index, read_frame(clip.frame(stem)))
         masks.append(result.probability > threshold)
         values.append(frame_scores(read_mask(clip.mask(stem)), masks[-1]))
         labels = clip.root / "Parts" / "480p" / clip.name / f"{stem}.png"
@@ -165,14 +183,14 @@ def _clip(segmenter: ClipSegmenter, clip: Clip, threshold: float) -> tuple[ClipS
     return score, row, {**agreement(*every[:2]), **identity(*every)}
 
 
-def _limbs(network: PDNet, clip: Clip, threshold: float) -> dict[str, float]:
-    """J of a clip of the imbalance series, everywhere and near its limbs."""
-    segmenter = clip_segmenter(network, clip)
+def _limbs(segmenter: ClipSegmenter, clip: Clip, threshold: float) -> dict[str, float]:
+    """J of a clip of the imbalance series, everywhere and near its limbs; see `_clip`."""
     near, whole = [], []
-    for index in range(1, len(clip.frames)):
-        labels = read_labels(clip.root / "Parts" / "480p" / clip.name / f"{clip.frames[index]}.png")
+    for index, stem in list(enumerate(clip.frames))[1:]:
+        labels = read_labels(clip.root / "Parts" / "480p" / clip.name / f"{stem}.png")
         body = body_parts(labels[::COARSE, ::COARSE])
-        found, truth = segmenter.segment(index).probability[::COARSE, ::COARSE] > threshold, body >= 0
+        result = segmenter.segment(index, read_frame(clip.frame(stem)))
+        found, truth = result.probability[::COARSE, ::COARSE] > threshold, body >= 0
         window = near_limbs(body, round(LIMB_REACH * body.shape[0]))
         near.append(region_similarity(found & window, truth & window))
         whole.append(region_similarity(found, truth))
@@ -186,19 +204,25 @@ def render_series(config: Config, out: Path) -> None:
 
 
 def reference_policies(network: PDNet, data: Path, config: Config) -> tuple[list[dict[str, Any]], dict[str, float]]:
-    """Table 5: the same network with other reference frames at test time.
+    """Table 5: the same network with other reference frames at test time, and with one of an unrelated clip.
 
     Returns:
-        a row per policy and clip (J, F, J&F, stability), and milliseconds per frame of each policy (median; model and
-        reading).
+        a row per policy and clip (J, F, J&F, stability), and milliseconds per frame of each policy but the control
+        (median; model and reading).
     """
     rows, speed, options = [], {}, config.evaluate
+    tree = read_tree(data)
+    clips = {clip.name: clip for clip in tree.clips("val")}
+    others = clips if len(clips) > 1 else clips | {clip.name: clip for clip in tree.clips("train")}
     for policy in ("first", "first+previous_k", "every_n", "random"):
-        for clip in read_tree(data).clips("val"):
+        for clip in clips.values():
             segmenter = clip_segmenter(network, clip, policy, options.reference_k, config.seed)
             if policy not in speed:
                 speed[policy] = _milliseconds(segmenter)
             rows.append({"policy": policy, **_clip(segmenter, clip, options.threshold)[1]})
+    for name, clip in clips.items():
+        segmenter = clip_segmenter(network, _after(name, others))
+        rows.append({"policy": CONTROL, **_clip(segmenter, clip, options.threshold)[1]})
     return rows, speed
 
 

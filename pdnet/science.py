@@ -8,7 +8,14 @@ import pandas as pd
 import torch
 
 from pdnet import tables
-from pdnet.ablation import IMBALANCE_VARIANTS, reference_policies, render_series, run_variant, variant_configs
+from pdnet.ablation import (
+    CONTROL,
+    IMBALANCE_VARIANTS,
+    reference_policies,
+    render_series,
+    run_variant,
+    variant_configs,
+)
 from pdnet.checkpoint import load_network
 from pdnet.config import Config, load_config
 from pdnet.files import write_json, write_text
@@ -51,11 +58,12 @@ def tables_stage(params: Path) -> None:
     ours = [v for v in run if v == "full" or not any(v in paper for paper in groups.values())]
     if len(ours) > 1:
         tables.write_table_files(tables.ablation_table(clips, ours, {}, differs), TABLES / "ours", note)
-    references = tables.references_table(pd.read_csv(RESULTS / "references.csv"), differs_from_paper(config))
+    policies = pd.read_csv(RESULTS / "references.csv")
+    references = tables.references_table(policies, differs_from_paper(config))
     tables.write_table_files(references, TABLES / "table5", "The network of the main training.")
     slopes = tables.imbalance_slopes(tables.read_variants(VARIANTS, "imbalance", run))
     tables.write_table_files(slopes, TABLES / "imbalance", note)
-    write_text(TABLES / "conclusion.txt", conclusion(slopes) + "\n")
+    write_text(TABLES / "conclusion.txt", f"{conclusion(slopes)} {tables.reference_use(policies, CONTROL)}\n")
 
 
 def conclusion(slopes: pd.DataFrame) -> str:

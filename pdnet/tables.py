@@ -38,6 +38,7 @@ NAMES = {
     "geometric-area": "geometric and area loss",
     "one-part": "p = 1",
     "three-parts": "p = 3",
+    "full-unrelated": "full, reference of another scene",
 }
 
 
@@ -78,7 +79,9 @@ def differs_from_paper(config: Config) -> str:
     """In what a run is unlike the paper's (MVPS, ResNet-50 at 480x480, 60 epochs): data, backbone, input, steps."""
     train, model = config.train, config.model
     steps = (
-        f"{train.epochs} epochs" if train.steps_per_epoch is None else f"{train.epochs * train.steps_per_epoch} steps"
+        f"{train.epochs} epochs"
+        if train.steps_per_epoch is None
+        else f"{train.epochs * train.steps_per_epoch} video steps"
     )
     said = {
         f"data {config.data.source}": config.data.source != "mvps",
@@ -143,6 +146,17 @@ def references_table(rows: pd.DataFrame, differs: str) -> pd.DataFrame:
     table["paper"] = [PAPER_TABLE_5.get(p, "not in it") for p in table.index]
     table[DIFFERS] = differs
     return table
+
+
+def reference_use(rows: pd.DataFrame, control: str) -> str:
+    """Does the network use its reference? `first` against the control, whose reference shows another clip."""
+    scores = rows.set_index("clip").groupby("policy")["J&F"]
+    loss, p_value = paired(scores.get_group("first") * 100, scores.get_group(control) * 100)
+    said = f"With another clip's frame as its reference the network of the main training loses {round(loss, 1) + 0.0:.1f} points of J&F"
+    if np.isnan(p_value):
+        return f"{said} (too few clips to test)."
+    used = p_value < SIGNIFICANT and loss > 0
+    return f"{said} (p = {p_value:.2f}): it {'uses' if used else 'makes no measurable use of'} motion."
 
 
 def imbalance_gains(rows: pd.DataFrame, ours: str = "full") -> pd.DataFrame:

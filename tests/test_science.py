@@ -152,6 +152,14 @@ def test_the_imbalance_experiment_says_what_the_numbers_say(growth, says):
     assert slopes.loc["without IPDA and fusion", "slope per level"] == pytest.approx(100 * growth, abs=0.5)
 
 
+@pytest.mark.parametrize(("worth", "says"), [(0.1, "uses motion"), (0.0, "no measurable use")])
+def test_the_control_tells_what_a_reference_is_worth(worth, says):
+    rng = np.random.default_rng(5)
+    first = pd.DataFrame({"policy": "first", "clip": list("abcdefgh"), "J&F": rng.uniform(0.5, 0.9, 8)})
+    control = first.assign(policy="unrelated", **{"J&F": first["J&F"] - worth + rng.normal(0, 0.001, 8)})
+    assert says in tables.reference_use(pd.concat([first, control]), "unrelated")
+
+
 def test_without_a_variant_to_compare_with_there_is_no_verdict():
     alone = pd.DataFrame({"variant": "full", "seed": [1, 1], "level": [0.0, 1.0], "J_limbs": [0.5, 0.4]})
     assert conclusion(tables.imbalance_slopes(alone)) == "Not compared: of full, one-part, no-ipda only one was run."
@@ -173,25 +181,27 @@ def ablation_params(tmp_path):
 
 def test_a_variant_is_trained_scored_and_not_trained_again(tmp_path, ablation_params, monkeypatch):
     data = make_tree(tmp_path / "data")
-    clips = [c for c in series([0.0, 2.0], 11) if "speaker" in c.name]
+    clips = [c for c in series([0.0, 2.0], 11) if "walkers" not in c.name]
     render_clips(clips, tmp_path / "series", 1, between=False)
     assert len(read_tree(tmp_path / "series").clips("val")[0].frames) == 3
     labels = tmp_path / "series/Parts/480p/imbalance/speaker-0/00005.png"
     assert (body_parts(read_labels(labels)) == 0).any()
     places = (data, tmp_path / "series", tmp_path / "work", tmp_path / "out")
-    run_variant(ablation_params, "one-part", *places)
+    run_variant(ablation_params, "full", *places)
     table = pd.read_csv(tmp_path / "out/clips.csv")
     assert set(table.seed) == {1, 2} and set(table["clip"]) == {"b/three"} and table["J&F"].between(0, 1).all()
     limbs = pd.read_csv(tmp_path / "out/imbalance.csv")
     assert set(limbs.level) == {0, 2} and limbs.J_limbs.between(0, 1).all()
+    own, unrelated = (limbs[limbs.variant == name] for name in ("full", "full-unrelated"))
+    assert len(own) == len(unrelated) == 8 and not np.array_equal(own.J, unrelated.J)
     frames = pd.read_csv(tmp_path / "out/frames.csv", dtype={"frame": str})
     assert frames[frames.seed == 1].J.mean() == pytest.approx(table[table.seed == 1].J.mean())
-    state = tmp_path / "work/one-part/1/state/training.pt"
+    state = tmp_path / "work/full/1/state/training.pt"
     before, stamp = (tmp_path / "out/clips.csv").read_bytes(), state.stat().st_mtime_ns
-    run_variant(ablation_params, "one-part", *places)
+    run_variant(ablation_params, "full", *places)
     assert state.stat().st_mtime_ns == stamp and (tmp_path / "out/clips.csv").read_bytes() == before
     monkeypatch.setattr("pdnet.ablation.code_hash", lambda: "other code")
-    run_variant(ablation_params, "one-part", *places)
+    run_variant(ablation_params, "full", *places)
     assert state.stat().st_mtime_ns != stamp and (tmp_path / "out/clips.csv").read_bytes() == before
 
 
@@ -199,7 +209,7 @@ def test_what_sets_a_run_apart_from_the_papers(tmp_path):
     sample = load_config(write_params(tmp_path / "p.yaml"))
     said = tables.differs_from_paper(sample)
     steps = sample.train.epochs * sample.train.steps_per_epoch
-    assert said == f"data sample, tf_efficientnet_lite0, 224x224, {steps} steps"
+    assert said == f"data sample, tf_efficientnet_lite0, 224x224, {steps} video steps"
     paper = load_config(write_params(tmp_path / "q.yaml", profile="paper"))
     assert tables.differs_from_paper(paper) == "nothing known"
 

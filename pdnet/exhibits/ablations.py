@@ -75,9 +75,8 @@ def references_table(results: Path) -> pd.DataFrame:
     speed = results / "references-speed.json"
     if speed.is_file():
         milliseconds = json.loads(speed.read_text())
-        table.insert(
-            table.columns.get_loc("paper"), "FPS", [round(1000 / milliseconds[policy], 1) for policy in table.index]
-        )
+        fps = [f"{1000 / milliseconds[policy]:.1f}" if policy in milliseconds else "" for policy in table.index]
+        table.insert(table.columns.get_loc("paper"), "FPS", fps)
     return table
 
 

@@ -55,6 +55,11 @@ def level_of(clip_name: str) -> float:
     return int(clip_name.rpartition("-")[2]) / 100
 
 
+def scene_of(clip_name: str) -> str:
+    """`imbalance/dancer-150` -> `imbalance/dancer`."""
+    return clip_name.rpartition("-")[0]
+
+
 def near_limbs(body_part: np.ndarray, reach: int) -> np.ndarray:
     """(H, W) bool: within `reach` pixels of a forearm or a shin; `body_part` as `metrics.parts.body_parts` gives it."""
     import cv2
