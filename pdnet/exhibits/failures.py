@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from scipy import stats
 
 from pdnet.data.images import read_frame, read_labels, read_mask
@@ -133,6 +134,8 @@ def factors_figure(frames: pd.DataFrame) -> Figure:
         )
         axis.set(xlabel=meaning, ylabel="J, F (%)", title=f"{name}: {said}")
         axis.xaxis.label.set_size(9)
+        if name == "people":
+            axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     return figure
 
 
