@@ -92,25 +92,29 @@ def imbalance_figure(variants: Path) -> Figure:
     """J near the limbs of each network, and what the full one gains, against the limbs' speed; bars: SD over seeds."""
     rows = read_variants(variants, "imbalance")
     style()
-    figure, (left, right) = plt.subplots(1, 2, figsize=(12, 4), layout="constrained")
+    figure, (left, right) = plt.subplots(1, 2, figsize=(12, 4.8), layout="constrained")
     means = rows.groupby(["variant", "seed", "level"]).J_limbs.mean().mul(100).reset_index()
+    order = {
+        name: place for place, name in enumerate(means.variant.unique())
+    }  # colour and dodge, the same on both sides
     for name, group in means.groupby("variant"):
-        _by_level(left, group, "J_limbs", NAMES.get(name, name))
+        _by_level(left, group, "J_limbs", NAMES.get(name, name), order[name])
     for other, group in imbalance_gains(rows).groupby("other"):
-        _by_level(right, group, "gain", f"full minus {NAMES.get(other, other)}")
+        _by_level(right, group, "gain", f"full minus {NAMES.get(other, other)}", order[other])
     right.axhline(0, color="grey", lw=1)
     left.set(ylabel="J near forearms and shins (%)")
     right.set(ylabel="gain in J near the limbs (points)")
     for axis in (left, right):
         axis.set(xlabel="speed of the limbs (1 = the action's own)")
-        axis.legend()
+        axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.15), ncol=2, fontsize=9)
     return figure
 
 
-def _by_level(axis: Axes, rows: pd.DataFrame, value: str, label: str) -> None:
-    """Mean over seeds at each level, with their standard deviation as bars."""
+def _by_level(axis: Axes, rows: pd.DataFrame, value: str, label: str, place: int) -> None:
+    """Mean over seeds at each level, with their standard deviation as bars; dodged, so that bars don't hide each other."""
     levels = rows.groupby("level")[value]
-    axis.errorbar(levels.mean().index, levels.mean(), levels.std(), marker="o", capsize=3, label=label)
+    x = levels.mean().index + 0.03 * place
+    axis.errorbar(x, levels.mean(), levels.std(), marker="o", capsize=3, label=label, color=f"C{place}")
 
 
 def flow_imbalance(data: Path, frames: Iterable[tuple[str, str]], set_name: str = "val") -> pd.DataFrame:
