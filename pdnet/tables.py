@@ -125,7 +125,11 @@ def ablation_table(
         if name != "full" and "full" in have:
             difference, p_value = paired(per_clip[name], per_clip["full"])
             spread = float(np.hypot(seeds["J&F"].std(), per_seed.loc["full"]["J&F"].std())) if len(seeds) > 1 else 0.0
-            row |= {"vs full": f"{difference:+.1f}", "p": f"{p_value:.3f}", "": verdict(difference, p_value, spread)}
+            row |= {
+                "vs full": f"{difference:+.1f}",
+                "p": "" if np.isnan(p_value) else f"{p_value:.3f}",
+                "": verdict(difference, p_value, spread),
+            }
         row["paper J&F"] = f"{paper[name][0]:.1f}" if name in paper else "not in it"
         row[DIFFERS] = differs[name]
         rows.append(row)
@@ -142,21 +146,25 @@ def references_table(rows: pd.DataFrame, differs: str) -> pd.DataFrame:
     tests = {
         policy: paired(group.set_index("clip")["J&F"] * 100, first) for policy, group in policies if policy != "first"
     }
-    table["vs first"] = [f"{tests[p][0]:+.1f} (p = {tests[p][1]:.3f})" if p in tests else "" for p in table.index]
+    table["vs first"] = [_tested(*tests[policy]) if policy in tests else "" for policy in table.index]
     table["paper"] = [PAPER_TABLE_5.get(p, "not in it") for p in table.index]
     table[DIFFERS] = differs
     return table
 
 
+def _tested(difference: float, p_value: float) -> str:
+    return f"{difference:+.1f} ({'too few clips to test' if np.isnan(p_value) else f'p = {p_value:.3f}'})"
+
+
 def reference_use(rows: pd.DataFrame, control: str) -> str:
     """Does the network use its reference? `first` against the control, whose reference shows another clip."""
     scores = rows.set_index("clip").groupby("policy")["J&F"]
-    loss, p_value = paired(scores.get_group("first") * 100, scores.get_group(control) * 100)
-    said = f"With another clip's frame as its reference the network of the main training loses {round(loss, 1) + 0.0:.1f} points of J&F"
+    change, p_value = paired(scores.get_group(control) * 100, scores.get_group("first") * 100)
+    said = f"With another clip's frame as reference the J&F of the main training changes by {_tested(change, p_value)}"
     if np.isnan(p_value):
-        return f"{said} (too few clips to test)."
-    used = p_value < SIGNIFICANT and loss > 0
-    return f"{said} (p = {p_value:.2f}): it {'uses' if used else 'makes no measurable use of'} motion."
+        return f"{said}."
+    used = p_value < SIGNIFICANT and change < 0
+    return f"{said}: it {'uses' if used else 'makes no measurable use of'} motion."
 
 
 def imbalance_gains(rows: pd.DataFrame, ours: str = "full") -> pd.DataFrame:
