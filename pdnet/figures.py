@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import matplotlib
@@ -18,21 +20,29 @@ from pdnet.model import PDNet
 from pdnet.sample.body import PARTS_PER_PERSON
 from pdnet.segment import clip_segmenter
 
+if TYPE_CHECKING:
+    from IPython.display import Image
+
 matplotlib.rcParams.update({"svg.hashsalt": "pdnet", "figure.dpi": 100, "savefig.bbox": "tight"})
 HIT, MISSED, FALSE = (0.0, 0.62, 0.45), (0.90, 0.62, 0.0), (0.80, 0.47, 0.65)  # Okabe-Ito: safe for colour-blind eyes
 
 
-def save(figure: Figure, folder: Path, name: str) -> Figure:
-    """Writes `folder/name.png` and `.svg`, the same bytes for the same figure, and returns it for display."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for suffix in ("png", "svg"):
-        write_atomically(
-            folder / f"{name}.{suffix}",
-            lambda path, suffix=suffix: figure.savefig(
-                path, format=suffix, metadata={"Date": None} if suffix == "svg" else None
-            ),
-        )
-    return figure
+def save(figure: Figure, folder: Path | str | None, name: str) -> Image:
+    """A figure as a picture for the notebook; with a folder also as `name.png` and `name.svg`.
+
+    The same figure gives the same bytes. The picture is the PNG itself: whether Jupyter draws a bare `Figure` depends
+    on what was drawn before.
+    """
+    from IPython.display import Image
+
+    png, svg = io.BytesIO(), io.BytesIO()
+    figure.savefig(png, format="png")
+    if folder is not None:
+        figure.savefig(svg, format="svg", metadata={"Date": None})
+        for suffix, content in (("png", png), ("svg", svg)):
+            path = Path(folder) / f"{name}.{suffix}"
+            write_atomically(path, lambda temporary, content=content: temporary.write_bytes(content.getvalue()))
+    return Image(png.getvalue(), format="png")
 
 
 def style() -> None:

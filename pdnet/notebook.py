@@ -73,7 +73,7 @@ def execute_all(config: Config, names: list[str]) -> list[Path]:
     own = {"report": {"best_worst": config.report.best_worst}, "parts": {"interactive": False}}
     pages = [REPORTS / f"{name}.html" for name in names]
     jobs = [
-        (NOTEBOOKS / f"{name}.ipynb", page, {**common, **own.get(name, {})})
+        (NOTEBOOKS / f"{name}.ipynb", page, {**common, "figures": str(REPORTS / "figures" / name), **own.get(name, {})})
         for name, page in zip(names, pages, strict=True)
     ]
     each(_execute, jobs, "notebooks", unit="notebook")

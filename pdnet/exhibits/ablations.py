@@ -33,7 +33,9 @@ def seeds_figure(variants: Path) -> Figure:
     order = seeds.groupby("variant")["J&F"].mean().sort_values(ascending=False).index
     style()
     figure, axis = plt.subplots(figsize=(8, 0.45 * len(order) + 1.2), layout="constrained")
-    sns.stripplot(seeds, y="variant", x="J&F", order=order, hue="variant", hue_order=order, legend=False, ax=axis)
+    sns.stripplot(
+        seeds, y="variant", x="J&F", order=order, hue="variant", hue_order=order, legend=False, jitter=False, ax=axis
+    )
     means = seeds.groupby("variant")["J&F"].mean().reindex(order)
     axis.scatter(means, range(len(order)), marker="|", s=500, color="black", zorder=3)
     axis.set(ylabel="", xlabel="J&F (%) on the evaluation clips; a dot is a seed, the bar their mean")
