@@ -52,6 +52,8 @@ def execute(notebook: Path, html: Path, parameters: dict[str, Any] | None = None
         cell.id = f"cell-{number}"
         cell.metadata.pop("papermill", None)
         cell.metadata.pop("execution", None)
+        if "outputs" in cell:  # progress bars tell times
+            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
     page.metadata.pop("papermill", None)
     exporter = HTMLExporter(exclude_input=True, exclude_output_prompt=True, exclude_input_prompt=True)
     body, _ = exporter.from_notebook_node(page, resources={"metadata": {"name": notebook.stem}})
