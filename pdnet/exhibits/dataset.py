@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from pdnet.data.images import read_frame, read_mask
 from pdnet.data.layout import SETS, Clip, read_tree
@@ -46,6 +47,7 @@ def category_figure(data: Path) -> Figure:
         table = values.rename(title).reset_index()
         sns.barplot(table, y="category", x=title, hue="split", hue_order=SETS, ax=axis)
         axis.set(ylabel="", xlabel=title)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     return figure
 
 
@@ -68,6 +70,7 @@ def frames_figure(data: Path) -> Figure:
     figure, axis = plt.subplots(figsize=(7, 3.2), layout="constrained")
     sns.histplot(clip_list(data), x="frames", hue="split", hue_order=SETS, multiple="stack", discrete=True, ax=axis)
     axis.set(xlabel="annotated frames in a clip", ylabel="clips")
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     return figure
 
 
