@@ -122,6 +122,7 @@ def ablation_table(
         row = {"variant": NAMES.get(name, name)}
         row |= {m: f"{seeds[m].mean():.1f} ± {seeds[m].std(ddof=1) if len(seeds) > 1 else 0:.1f}" for m in MEASURES}
         row |= {title: f"{factor * stability[s][name]:.1f}" for s, (title, factor) in STABILITY.items()}
+        row |= dict.fromkeys(("vs full", "p", ""), "")
         if name != "full" and "full" in have:
             difference, p_value = paired(per_clip[name], per_clip["full"])
             spread = float(np.hypot(seeds["J&F"].std(), per_seed.loc["full"]["J&F"].std())) if len(seeds) > 1 else 0.0

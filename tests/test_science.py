@@ -132,6 +132,8 @@ def test_a_difference_is_called_noise_unless_it_is_none():
     assert sure.loc["without IPDA and fusion", "vs full"].startswith("-")
     assert sure.loc["full, p = 5", "paper J&F"] == "88.1" and sure.loc["full, p = 5", "flicker"] == "2.5"
     assert (sure[tables.DIFFERS] == "data sample, 16 steps").all()
+    full_first = tables.ablation_table(rows(0.1, 0.005), ["full", "no-ipda"], paper, differs)
+    assert list(full_first.columns) == list(sure.columns) and full_first.columns[-1] == tables.DIFFERS
     vague = tables.ablation_table(rows(0.0, 0.05), list(paper), paper, differs)
     assert vague.loc["without IPDA and fusion", ""] == "within noise"
     few = tables.ablation_table(rows(0.1, 0.005, clips=1), list(paper), paper, differs)
