@@ -20,7 +20,6 @@ from pdnet.checkpoint import load_network
 from pdnet.config import Config, load_config
 from pdnet.files import write_json, write_text
 from pdnet.stages import CHECKPOINT, RESULTS, WORKING
-from pdnet.tables import differs_from_paper
 from pdnet.training.state import seed_everything, write_table
 
 SERIES, VARIANTS, WORK = Path("data/imbalance"), RESULTS / "ablation", Path("models/ablation")
@@ -50,7 +49,7 @@ def tables_stage(params: Path) -> None:
     """Tables 3, 4 and 5 and the imbalance experiment, as Markdown, CSV and LaTeX."""
     config = load_config(params)
     run, note = config.ablation.run, how_trained(config)
-    differs = {name: differs_from_paper(next(iter(variant_configs(params, name).values()))) for name in run}
+    differs = {name: tables.differs_from_paper(next(iter(variant_configs(params, name).values()))) for name in run}
     clips = tables.read_variants(VARIANTS, "clips", run)
     groups = {"table3": tables.PAPER_TABLE_3, "table4": tables.PAPER_TABLE_4}
     for name, paper in groups.items():
@@ -59,7 +58,7 @@ def tables_stage(params: Path) -> None:
     if len(ours) > 1:
         tables.write_table_files(tables.ablation_table(clips, ours, {}, differs), TABLES / "ours", note)
     policies = pd.read_csv(RESULTS / "references.csv")
-    references = tables.references_table(policies, differs_from_paper(config))
+    references = tables.references_table(policies, tables.differs_from_paper(config))
     tables.write_table_files(references, TABLES / "table5", "The network of the main training.")
     slopes = tables.imbalance_slopes(tables.read_variants(VARIANTS, "imbalance", run))
     tables.write_table_files(slopes, TABLES / "imbalance", note)
