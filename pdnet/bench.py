@@ -15,12 +15,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
+from pdnet.base.parallel import peak_memory, progress
 from pdnet.config import LossConfig, ModelConfig
 from pdnet.losses.parts import area_variance, geometric_concentration, semantic_consistency
 from pdnet.losses.total import PDNetLoss
 from pdnet.model import PDNet
+from pdnet.model.device import choose_device
 from pdnet.model.ipda import Memory, Parts
-from pdnet.parallel import peak_memory, progress
 
 MIB = 2**20
 
@@ -33,7 +34,9 @@ class PeakMemory(TorchDispatchMode):
         self.now = self.peak = 0
         self._known: set[int] = set()
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None
+    ) -> Any:
         """Runs the operation and notes the storages it made."""
         result = func(*args, **(kwargs or {}))
         for tensor in tree_leaves(result):
@@ -87,13 +90,19 @@ def loop_over_parts(network: PDNet, target: Parts, memory: Memory) -> Tensor:
     h, w = target.features.shape[-2:]
     found = []
     for k in range(p):
-        query = F.conv2d(target.features[:, k * c : (k + 1) * c], attention.query.weight[k * d : (k + 1) * d])
+        query = F.conv2d(
+            target.features[:, k * c : (k + 1) * c], attention.query.weight[k * d : (k + 1) * d]
+        )
         scores = query.flatten(2).transpose(1, 2) @ memory.keys[:, 0, k].transpose(1, 2)
-        found.append((scores.softmax(-1) @ memory.values[:, 0, k]).transpose(1, 2).unflatten(2, (h, w)))
+        found.append(
+            (scores.softmax(-1) @ memory.values[:, 0, k]).transpose(1, 2).unflatten(2, (h, w))
+        )
     return attention.output(torch.cat(found, 1))
 
 
-def bench_model(config: ModelConfig, rounds: int, loss_batch: int = 1) -> dict[str, Any]:
+def bench_model(
+    config: ModelConfig, rounds: int, *, loss_batch: int = 1, device: str = "auto"
+) -> dict[str, Any]:
     """All measurements of one network.
 
     Args:
@@ -104,14 +113,18 @@ def bench_model(config: ModelConfig, rounds: int, loss_batch: int = 1) -> dict[s
     Returns:
         parameters and GMACs by module, seconds of each way, ratios.
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    place = choose_device(device)
     torch.manual_seed(0)
-    network = PDNet(config.model_copy(update={"weights": "none"})).eval().to(device)
-    result: dict[str, Any] = {"config": config.model_dump(mode="json"), "device": str(device), "rounds": rounds}
+    network = PDNet(config.model_copy(update={"weights": "none"})).eval().to(place)
+    result: dict[str, Any] = {
+        "config": config.model_dump(mode="json"),
+        "device": str(place),
+        "rounds": rounds,
+    }
     with torch.no_grad():
-        result.update(_costs(network, device))
-        result.update(_passes(network, device, rounds))
-    result.update(_part_losses(network, device, rounds, loss_batch))
+        result.update(_costs(network, place))
+        result.update(_passes(network, place, rounds))
+    result.update(_part_losses(network, place, rounds, loss_batch))
     return result
 
 
@@ -171,7 +184,8 @@ def _passes(network: PDNet, device: torch.device, rounds: int) -> dict[str, Any]
     return {
         "seconds": {**seconds, **loop},
         "cached_speedup": seconds["pairwise"] / seconds["cached reference"],
-        "second_reference_cost": seconds["cached, two references"] / seconds["cached reference"] - 1,
+        "second_reference_cost": seconds["cached, two references"] / seconds["cached reference"]
+        - 1,
         "channels_last_speedup": seconds["cached, channels first"] / seconds["cached reference"],
         "grouped_speedup": loop["attention, loop over parts"] / loop["attention, grouped"],
     }
@@ -192,10 +206,10 @@ def _part_losses(network: PDNet, device: torch.device, rounds: int, batch: int) 
     basis = torch.rand(p, 512, device=device, requires_grad=True)
 
     def step(resolution: str) -> None:
-        loss = PDNetLoss(LossConfig(resolution=resolution, semantic=0.0), p)
+        loss = PDNetLoss(LossConfig(resolution=resolution, semantic=0.0), parts=p)
         dummy = torch.empty(0, device=device)
         parts = Parts(dummy, logits, saliency, dummy, logits)  # of masks only the size is asked for
-        truth, portrait, predictions = loss.on_one_grid(parts, mask, network.config.part_activation)
+        truth, portrait, predictions = loss.on_one_grid(parts, mask)
         v = F.interpolate(features, size=truth.shape[-2:], mode="bilinear", align_corners=True)
         total = sum(
             geometric_concentration(y * predictions)
@@ -205,7 +219,10 @@ def _part_losses(network: PDNet, device: torch.device, rounds: int, batch: int) 
         )
         torch.autograd.grad(total, (logits, saliency, basis))
 
-    ways = {"part losses, full size": lambda: step("full"), "part losses, part grid": lambda: step("grid")}
+    ways = {
+        "part losses, full size": lambda: step("full"),
+        "part losses, part grid": lambda: step("grid"),
+    }
     peaks = {}
     for name, way in ways.items():
         with PeakMemory() as memory:
@@ -221,7 +238,9 @@ def _part_losses(network: PDNet, device: torch.device, rounds: int, batch: int) 
     }
 
 
-def bench_step(model: ModelConfig, loss: LossConfig, batch: int, rounds: int) -> dict[str, Any]:
+def bench_step(
+    model: ModelConfig, loss: LossConfig, *, batch: int, rounds: int, device: str = "auto"
+) -> dict[str, Any]:
     """Time and peak memory of a whole training step: forward of both frames, all losses, backward, update.
 
     Args:
@@ -232,40 +251,70 @@ def bench_step(model: ModelConfig, loss: LossConfig, batch: int, rounds: int) ->
     Returns:
         seconds (median), peak_gib (of the process on a CPU, of the tensors on a GPU), start_gib (before the network).
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    place = choose_device(device)
     torch.manual_seed(0)
     start = peak_memory()
-    network = PDNet(model.model_copy(update={"weights": "none"})).to(device, memory_format=torch.channels_last).train()
-    losses = PDNetLoss(loss.model_copy(update={"feature_weights": "none"}), model.parts, network.has_parts).to(device)
-    optimiser = torch.optim.SGD([*network.parameters(), *losses.parameters()], lr=1e-4, momentum=0.9)
-    frames = torch.rand(2, batch, 3, *model.input_size, device=device)
-    masks = (torch.rand(2, batch, 1, *model.input_size, device=device) > 0.5).float()
+    network = (
+        PDNet(model.model_copy(update={"weights": "none"}))
+        .to(place, memory_format=torch.channels_last)
+        .train()
+    )
+    losses = PDNetLoss(
+        loss.model_copy(update={"feature_weights": "none"}),
+        parts=model.parts,
+        activation=model.part_activation,
+        has_parts=network.has_parts,
+    ).to(place)
+    optimiser = torch.optim.SGD(
+        [*network.parameters(), *losses.parameters()], lr=1e-4, momentum=0.9
+    )
+    frames = torch.rand(2, batch, 3, *model.input_size, device=place)
+    masks = (torch.rand(2, batch, 1, *model.input_size, device=place) > 0.5).float()
 
     def step() -> None:
         output = network(*(network.encoder.normalise(frame) for frame in frames))
-        terms = losses.video_step(output, frames[0], frames[1], masks[0], masks[1], model.part_activation)
+        terms = losses.video_step(
+            output, target=frames[0], reference=frames[1], mask=masks[0], reference_mask=masks[1]
+        )
         optimiser.zero_grad(set_to_none=True)
         terms["total"].backward()
         optimiser.step()
 
     seconds = medians({"step": step}, rounds, "training step")["step"]
-    return {"device": str(device), "batch": batch, "seconds": seconds, "start_gib": start, "peak_gib": peak_memory()}
+    return {
+        "device": str(place),
+        "batch": batch,
+        "seconds": seconds,
+        "start_gib": start,
+        "peak_gib": peak_memory(),
+    }
 
 
 def table(result: dict[str, Any]) -> str:
     """The measurements as text."""
-    lines = [f"{result['config']['backbone']}, p = {result['config']['parts']}, on {result['device']}"]
+    lines = [
+        f"{result['config']['backbone']}, p = {result['config']['parts']}, on {result['device']}"
+    ]
     lines.append(f"{'module':24s} {'parameters':>12s} {'GMACs':>8s}")
     for name, row in result["modules"].items():
         lines.append(f"{name:24s} {row['parameters']:12,d} {row['gmacs']:8.2f}")
-    lines.append(f"{'all, pairwise':24s} {result['parameters']:12,d} {result['gmacs_pairwise']:8.2f}")
+    lines.append(
+        f"{'all, pairwise':24s} {result['parameters']:12,d} {result['gmacs_pairwise']:8.2f}"
+    )
     lines.append(f"{'all, cached reference':24s} {'':12s} {result['gmacs_cached']:8.2f}")
     for name, value in {**result["seconds"], **result["part_loss_seconds"]}.items():
         peak = result["part_loss_peak_mib"].get(name)
-        lines.append(f"{name:28s} {1000 * value:10.2f} ms" + (f" {peak:10.1f} MiB" if peak is not None else ""))
-    lines.append(f"cached reference: {result['cached_speedup']:.2f} x the frames per second of pairwise")
+        lines.append(
+            f"{name:28s} {1000 * value:10.2f} ms"
+            + (f" {peak:10.1f} MiB" if peak is not None else "")
+        )
+    lines.append(
+        f"cached reference: {result['cached_speedup']:.2f} x the frames per second of pairwise"
+    )
     lines.append(f"second reference: {100 * result['second_reference_cost']:+.1f} % time")
-    lines.append(f"channels last: {result['channels_last_speedup']:.2f} x, grouped: {result['grouped_speedup']:.2f} x")
+    lines.append(
+        f"channels last: {result['channels_last_speedup']:.2f} x, grouped: {result['grouped_speedup']:.2f} x"
+    )
     lines.append(
         f"part losses on the grid: {result['part_loss_time_ratio']:.0f} x faster, "
         f"1/{result['part_loss_memory_ratio']:.0f} of the memory"

@@ -10,12 +10,21 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from pdnet.errors import InputError
+
+# where everything lies, relative to the project's root
+SOURCE, RAW, WORKING = Path("data/source"), Path("data/raw"), Path("data/480p")
+SERIES = Path("data/imbalance")
+MODELS, RESULTS, REPORTS = Path("models"), Path("results"), Path("reports")
+CHECKPOINT = MODELS / "pdnet.safetensors"
+ABLATION_WORK, VARIANTS = MODELS / "ablation", RESULTS / "ablation"
+TABLES = RESULTS / "tables"
+NOTEBOOKS = Path("notebooks")
 
 
 class Section(BaseModel):
@@ -34,7 +43,6 @@ class DataConfig(Section):
     image_sets: list[Literal["sample", "eg1800", "supervisely", "coco_person"]] = []
     image_root: str | None = None  # folder that holds EG1800/, SuperviselyPerson/, coco/ ...
     sample_images: int = Field(160, ge=0)  # single images that the sample renders
-    workers: int = Field(0, ge=0)  # 0: every core
 
 
 class PreprocessConfig(Section):
@@ -42,7 +50,6 @@ class PreprocessConfig(Section):
 
     short_side: int = Field(480, ge=32)
     jpeg_quality: int = Field(95, ge=50, le=100)
-    workers: int = Field(0, ge=0)
 
 
 class ModelConfig(Section):
@@ -78,10 +85,16 @@ class LossConfig(Section):
     area: float = Field(1.0, ge=0)
     orthonormal: float = Field(1.0, ge=0)
     combine: Literal["mean", "official"] = "mean"  # eq. (6), or a + b/2
-    resolution: Literal["grid", "full"] = "grid"  # the part losses' map: the part grid, or the input's size
-    smoothing: float = Field(1e-3, ge=0)  # added to every pixel of a part mask in the geometric loss (SCOPS)
+    resolution: Literal["grid", "full"] = (
+        "grid"  # the part losses' map: the part grid, or the input's size
+    )
+    smoothing: float = Field(
+        1e-3, ge=0
+    )  # added to every pixel of a part mask in the geometric loss (SCOPS)
     bce_weight: Literal["batch", "none"] = "batch"  # N / (N_pos + 1) of the batch, or plain
-    bce_weight_max: float | None = Field(20.0, gt=0)  # a batch without people would weigh N otherwise
+    bce_weight_max: float | None = Field(
+        20.0, gt=0
+    )  # a batch without people would weigh N otherwise
     feature_network: str = "resnet18"
     feature_weights: str = "imagenet"
     feature_layer: int = Field(3, ge=0, le=3)  # which of the four strides; 3 is stride 32
@@ -92,9 +105,13 @@ class TrainConfig(Section):
     """The recipe of the paper's section 5.1."""
 
     epochs: int = Field(60, ge=1)
-    steps_per_epoch: int | None = Field(None, ge=1)  # video steps; null: once through the training frames
+    steps_per_epoch: int | None = Field(
+        None, ge=1
+    )  # video steps; null: once through the training frames
     batch_size: int = Field(4, ge=1)
-    image_steps: Literal["ours", "official", "all", "none"] = "ours"  # what they train: methods in docs/presets.md
+    image_steps: Literal["ours", "official", "all", "none"] = (
+        "ours"  # what they train: methods in docs/presets.md
+    )
     image_every: int = Field(2, ge=1)  # video steps after each image step
     lr_image: float = Field(2.5e-4, gt=0)
     lr_video_backbone: float = Field(2.5e-5, gt=0)
@@ -106,15 +123,20 @@ class TrainConfig(Section):
     late_epoch: int = Field(6, ge=0)
     clip_gradient: float | None = Field(None, gt=0)
     start: str | None = None  # a checkpoint whose encoder is taken over
-    freeze_encoder: bool = False  # only IPDA, fusion and head learn; for short ablations on one encoder
+    freeze_encoder: bool = (
+        False  # only IPDA, fusion and head learn; for short ablations on one encoder
+    )
     crop: float = Field(0.125, ge=0, lt=1)
     reference: Literal["first", "random"] = "first"
     holdout: list[str] = []  # training clips kept for validation
     validate_every: int = Field(1, ge=1)
-    validation_frames: int | None = Field(None, ge=3)  # at most this many frames of each held-back clip
+    validation_frames: int | None = Field(
+        None, ge=3
+    )  # at most this many frames of each held-back clip
+    validation_threshold: float = Field(
+        0.5, gt=0, lt=1
+    )  # of its own: evaluate.threshold only scores
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
-    workers: int = Field(2, ge=0)
-    threads: int = Field(0, ge=0)  # CPU threads of torch; 0: its own choice
 
 
 class EvaluateConfig(Section):
@@ -125,7 +147,6 @@ class EvaluateConfig(Section):
     include_first_last: bool = False
     reference: Literal["first", "first+previous_k", "random", "every_n"] = "first"
     reference_k: int = Field(5, ge=1)
-    batch_size: int = Field(1, ge=1)
     fps_frames: int = Field(20, ge=3)
 
 
@@ -155,7 +176,16 @@ class ImbalanceConfig(Section):
     """The rendered series in which the limbs move ever faster against the torso."""
 
     levels: list[float] = Field([0.0, 0.5, 1.0, 2.0, 3.0], min_length=2)
-    frames: int = Field(41, ge=11)
+    frames: int = Field(26, ge=11)  # of each clip, at 30 FPS
+
+
+class MachineConfig(Section):
+    """How the work is done, never what comes out: no stage declares these and no key holds them."""
+
+    workers: int = Field(0, ge=0)  # processes for files; 0: every core
+    loader_workers: int = Field(0, ge=0)  # processes that load training batches; 0: the main one
+    threads: int = Field(0, ge=0)  # CPU threads of torch; 0: its own choice
+    device: str = "auto"  # auto, cpu, cuda, cuda:1 ...
 
 
 class Config(Section):
@@ -172,9 +202,10 @@ class Config(Section):
     report: ReportConfig
     ablation: AblationConfig
     imbalance: ImbalanceConfig
+    machine: MachineConfig
 
 
-SECTIONS = ("data", "preprocess", "model", "loss", "train", "evaluate", "report", "ablation", "imbalance")
+SECTIONS = tuple(name for name in Config.model_fields if name not in ("profile", "seed"))
 
 
 def load_config(path: Path | str = "params.yaml") -> Config:
@@ -187,7 +218,9 @@ def load_config(path: Path | str = "params.yaml") -> Config:
     try:
         raw = yaml.safe_load(path.read_text())
     except FileNotFoundError as error:
-        raise InputError(f"{path}: no such parameter file; run from the project's root or give --params") from error
+        raise InputError(
+            f"{path}: no such parameter file; run from the project's root or give --params"
+        ) from error
     except yaml.YAMLError as error:
         raise InputError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(raw, dict):
@@ -212,24 +245,59 @@ def resolve(raw: dict[str, Any], where: str = "parameters") -> Config:
     """Parameters as written -> `Config`: section, else profile, else preset, else the field's default."""
     for section in SECTIONS:
         if not isinstance(raw.get(section) or {}, dict):
-            raise InputError(f"{where}: {section} must be a group of names and values, not {raw[section]!r}")
+            raise InputError(
+                f"{where}: {section} must be a group of names and values, not {raw[section]!r}"
+            )
     profile = _choice(raw.get("profiles"), raw.get("profile"), "profile", where)
-    preset_name = _first((raw.get("model") or {}).get("preset"), (profile.get("model") or {}).get("preset"), "paper")
+    preset_name = _first(
+        (raw.get("model") or {}).get("preset"), (profile.get("model") or {}).get("preset"), "paper"
+    )
     preset = _choice(raw.get("presets"), preset_name, "model.preset", where)
     _known(raw, {"profile", "seed", "profiles", "presets", *SECTIONS}, "", where)
-    for name, layer in (("profiles." + str(raw.get("profile")), profile), ("presets." + str(preset_name), preset)):
+    for name, layer in (
+        ("profiles." + str(raw.get("profile")), profile),
+        ("presets." + str(preset_name), preset),
+    ):
         _known(layer, set(SECTIONS), name + ".", where)
     merged: dict[str, Any] = {"profile": raw.get("profile"), "seed": raw.get("seed", 18493)}
     for section in SECTIONS:
         values: dict[str, Any] = {}
         for layer in (preset, profile, raw):
             given = layer.get(section) or {}
-            values.update({key: value for key, value in given.items() if value is not None or key not in values})
-        merged[section] = {key: value for key, value in values.items() if value is not None or layer_null(section, key)}
+            values.update(
+                {
+                    key: value
+                    for key, value in given.items()
+                    if value is not None or key not in values
+                }
+            )
+        merged[section] = {
+            key: value
+            for key, value in values.items()
+            if value is not None or admits_null(section, key)
+        }
     try:
         return Config(**merged)
     except ValidationError as error:
         raise InputError(_explain(error, where)) from error
+
+
+def variant_configs(params: Path, name: str) -> dict[int, Config]:
+    """Seed -> resolved parameters of a variant.
+
+    Raises:
+        InputError: no such variant, or one of its parameters is unknown or wrong.
+    """
+    options = load_config(params).ablation
+    if name not in options.variants:
+        known = ", ".join(options.variants)
+        raise InputError(f"ablation.variants: '{name}' is unknown; known: {known}")
+    raw = yaml.safe_load(params.read_text())
+    changes = {**options.set, **options.variants[name]}
+    where = f"ablation.variants.{name}"
+    return {
+        seed: resolve(with_values(raw, {**changes, "seed": seed}), where) for seed in options.seeds
+    }
 
 
 def checked(section: str, **values: Any) -> Any:
@@ -240,10 +308,13 @@ def checked(section: str, **values: Any) -> Any:
         raise InputError(_explain(error, section)) from error
 
 
-def layer_null(section: str, key: str) -> bool:
-    """True where null is a value of its own (a field whose type admits None), or the name is unknown."""
+def admits_null(section: str, key: str) -> bool:
+    """True where a null that no layer fills is a value of its own, because the field's type is `... | None`.
+
+    An unknown name passes too, so that it is named as unknown and not lost.
+    """
     fields = Config.model_fields[section].annotation.model_fields
-    return key not in fields or "None" in str(fields[key].annotation)
+    return key not in fields or type(None) in get_args(fields[key].annotation)
 
 
 def _first(*values: Any) -> Any:
@@ -252,7 +323,9 @@ def _first(*values: Any) -> Any:
 
 def _choice(table: Any, name: Any, what: str, where: str) -> dict[str, Any]:
     if not isinstance(table, dict) or name not in table:
-        known = ", ".join(map(str, table)) if isinstance(table, dict) else "none: the table is missing"
+        known = (
+            ", ".join(map(str, table)) if isinstance(table, dict) else "none: the table is missing"
+        )
         raise InputError(f"{where}: {what} '{name}' is unknown; known: {known}")
     return table[name] or {}
 
@@ -260,7 +333,9 @@ def _choice(table: Any, name: Any, what: str, where: str) -> dict[str, Any]:
 def _known(given: dict[str, Any], known: set[str], prefix: str, where: str) -> None:
     unknown = [str(key) for key in given if key not in known]
     if unknown:
-        raise InputError(f"{where}: unknown parameter '{prefix}{unknown[0]}'; known: {', '.join(sorted(known))}")
+        raise InputError(
+            f"{where}: unknown parameter '{prefix}{unknown[0]}'; known: {', '.join(sorted(known))}"
+        )
 
 
 def _explain(error: ValidationError, where: str) -> str:
@@ -271,5 +346,7 @@ def _explain(error: ValidationError, where: str) -> str:
             section = Config.model_fields[name.split(".")[0]].annotation.model_fields
             lines.append(f"{where}: unknown parameter '{name}'; known here: {', '.join(section)}")
         else:
-            lines.append(f"{where}: {name} = {problem['input']!r}: {problem['msg'][0].lower()}{problem['msg'][1:]}")
+            lines.append(
+                f"{where}: {name} = {problem['input']!r}: {problem['msg'][0].lower()}{problem['msg'][1:]}"
+            )
     return "\n".join(lines)

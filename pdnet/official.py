@@ -19,7 +19,12 @@ from pdnet.model import PDNet
 BATCH_NORM = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 RESNETS = {6: "resnet50", 23: "resnet101"}  # blocks in layer3
 
-OFFICIAL_MODEL = {"preset": "official", "fusion": "multiply", "residual": True, "attention_scale": "none"}
+OFFICIAL_MODEL = {
+    "preset": "official",
+    "fusion": "multiply",
+    "residual": True,
+    "attention_scale": "none",
+}
 
 
 def _conv_bn(ours: str, conv: str, bn: str, parts: int = 0) -> Iterator[tuple[str, list[str]]]:
@@ -39,7 +44,9 @@ def entry_map(parts: int) -> Iterator[tuple[str, list[str]]]:
         yield from _conv_bn(f"encoder.laterals.{i}", f"l{i + 2}_adapt.0", f"l{i + 2}_adapt.1")
     for i in range(3):
         for j in (1, 2):
-            yield from _conv_bn(f"encoder.fuse.{i}.{j - 1}", f"fuse{i + 2}.conv_{j}", f"fuse{i + 2}.bn_{j}")
+            yield from _conv_bn(
+                f"encoder.fuse.{i}.{j - 1}", f"fuse{i + 2}.conv_{j}", f"fuse{i + 2}.bn_{j}"
+            )
     for leaf in ("weight", "bias"):
         for i in range(4):
             yield f"encoder.heads.{i}.{leaf}", [f"head_{i + 1}.{leaf}"]
@@ -47,13 +54,22 @@ def entry_map(parts: int) -> Iterator[tuple[str, list[str]]]:
         yield f"decoupling.saliency.{leaf}", [f"ipda.sup_head.{leaf}"]
         yield f"decoupling.head.{leaf}", [f"ipda.part_sep_pred.{leaf}"]
     for i in (1, 2):
-        yield from _conv_bn(f"decoupling.compress.{i - 1}", f"ipda.sup_adapt{i}.0", f"ipda.sup_adapt{i}.1")
+        yield from _conv_bn(
+            f"decoupling.compress.{i - 1}", f"ipda.sup_adapt{i}.0", f"ipda.sup_adapt{i}.1"
+        )
     for j in (1, 2, 3):
         branch = "ipda.part_sep_conv.{}"
-        yield from _conv_bn(f"decoupling.branches.{j - 1}", f"{branch}.conv_{j}", f"{branch}.bn_{j}", parts)
+        yield from _conv_bn(
+            f"decoupling.branches.{j - 1}", f"{branch}.conv_{j}", f"{branch}.bn_{j}", parts
+        )
     for ours, theirs in (("query", "q"), ("key", "k"), ("value", "v")):
-        yield f"attention.{ours}.weight", [f"ipda.part_{theirs}_conv.{k}.weight" for k in range(parts)]
-    yield from _conv_bn("attention.output", "ipda.part_att_conv.{}.0", "ipda.part_att_conv.{}.1", parts)
+        yield (
+            f"attention.{ours}.weight",
+            [f"ipda.part_{theirs}_conv.{k}.weight" for k in range(parts)],
+        )
+    yield from _conv_bn(
+        "attention.output", "ipda.part_att_conv.{}.0", "ipda.part_att_conv.{}.1", parts
+    )
     fusion = "spatiotemporal_fusion"
     yield from _conv_bn("fusion.expand", f"{fusion}.conv_t", f"{fusion}.bn_t")
     yield "fusion.gate.weight", [f"{fusion}.conv_t1.weight"]
@@ -86,7 +102,9 @@ def network_from_state_dict(state: dict) -> PDNet:
     parts = _count(state, r"ipda\.part_q_conv\.(\d+)\.weight", "ipda.part_q_conv.0.weight")
     blocks = _count(state, r"bkbone\.layer3\.(\d+)\.conv1\.weight", "bkbone.layer3.0.conv1.weight")
     if blocks not in RESNETS:
-        raise InputError(f"bkbone.layer3 has {blocks} blocks; known: 6 (ResNet-50) and 23 (ResNet-101)")
+        raise InputError(
+            f"bkbone.layer3 has {blocks} blocks; known: 6 (ResNet-50) and 23 (ResNet-101)"
+        )
     config = ModelConfig(**OFFICIAL_MODEL, backbone=RESNETS[blocks], weights="none", parts=parts)
     network = PDNet(config)
     wanted = network.state_dict()
@@ -97,13 +115,20 @@ def network_from_state_dict(state: dict) -> PDNet:
         value = pieces[0] if len(pieces) == 1 or pieces[0].ndim == 0 else torch.cat(pieces)
         if tuple(value.shape) != tuple(wanted[key].shape):
             share = len(names) if wanted[key].ndim else 1
-            expected = (wanted[key].shape[0] // share, *wanted[key].shape[1:]) if wanted[key].ndim else ()
-            bad = next((n for n, p in zip(names, pieces, strict=True) if tuple(p.shape) != expected), names[0])
+            expected = (
+                (wanted[key].shape[0] // share, *wanted[key].shape[1:]) if wanted[key].ndim else ()
+            )
+            bad = next(
+                (n for n, p in zip(names, pieces, strict=True) if tuple(p.shape) != expected),
+                names[0],
+            )
             raise InputError(f"entry '{bad}' is {tuple(state[bad].shape)}, not {expected}")
         ours[key] = value
     unknown = [name for name in state if name not in used]
     if unknown:
-        raise InputError(f"unknown entry '{unknown[0]}' ({len(unknown)} in all); this is no PDNet checkpoint of theirs")
+        raise InputError(
+            f"unknown entry '{unknown[0]}' ({len(unknown)} in all); this is no PDNet checkpoint of theirs"
+        )
     network.load_state_dict(ours)
     return network
 
@@ -115,8 +140,14 @@ def state_dict_from_network(network: PDNet) -> dict[str, Tensor]:
         InputError: the network has no counterpart in their code (another backbone, no IPDA, background channel).
     """
     config = network.config
-    if config.backbone not in RESNETS.values() or not network.has_parts or config.part_activation != "softmax":
-        raise InputError("only a ResNet-50 or -101 network with IPDA and softmax parts has the authors' entries")
+    if (
+        config.backbone not in RESNETS.values()
+        or not network.has_parts
+        or config.part_activation != "softmax"
+    ):
+        raise InputError(
+            "only a ResNet-50 or -101 network with IPDA and softmax parts has the authors' entries"
+        )
     state, theirs = network.state_dict(), {}
     for key, names in _all_entries(state, config.parts):
         value = state[key]

@@ -1,8 +1,10 @@
 """DVC stage: one variant of the ablation."""
 
 import sys
+from pathlib import Path
 
-from pdnet.cli import app
+from pdnet.base.command import one_line_errors
+from pdnet.stages.ablate import run
 
 if __name__ == "__main__":
-    app(["ablate", *sys.argv[1:]])
+    one_line_errors(run)(Path("params.yaml"), sys.argv[1])

@@ -1,6 +1,8 @@
 """DVC stage: predict and score the evaluation clips."""
 
-from pdnet.cli import app
+from pdnet.base.command import one_line_errors
+from pdnet.config import load_config
+from pdnet.stages.evaluate import run
 
 if __name__ == "__main__":
-    app(["predict"])
+    one_line_errors(run)(one_line_errors(load_config)())

@@ -1,6 +1,8 @@
-"""DVC stage: imbalance."""
+"""DVC stage: render the imbalance series."""
 
-from pdnet.cli import app
+from pdnet.base.command import one_line_errors
+from pdnet.config import load_config
+from pdnet.stages.imbalance import run
 
 if __name__ == "__main__":
-    app(["imbalance"])
+    one_line_errors(run)(one_line_errors(load_config)())

@@ -1,6 +1,8 @@
-"""DVC stage: preprocess."""
+"""DVC stage: the working copy."""
 
-from pdnet.cli import app
+from pdnet.base.command import one_line_errors
+from pdnet.config import load_config
+from pdnet.stages.preprocess import run
 
 if __name__ == "__main__":
-    app(["preprocess"])
+    one_line_errors(run)(one_line_errors(load_config)())

@@ -1,6 +1,8 @@
-"""DVC stage: references."""
+"""DVC stage: score other reference frames."""
 
-from pdnet.cli import app
+from pdnet.base.command import one_line_errors
+from pdnet.config import load_config
+from pdnet.stages.references import run
 
 if __name__ == "__main__":
-    app(["references"])
+    one_line_errors(run)(one_line_errors(load_config)())

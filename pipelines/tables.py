@@ -1,6 +1,9 @@
-"""DVC stage: tables."""
+"""DVC stage: Tables 3 to 5 and the imbalance experiment."""
 
-from pdnet.cli import app
+from pathlib import Path
+
+from pdnet.base.command import one_line_errors
+from pdnet.stages.tables import run
 
 if __name__ == "__main__":
-    app(["tables"])
+    one_line_errors(run)(Path("params.yaml"))

@@ -1,6 +1,8 @@
-"""DVC stage: train."""
+"""DVC stage: train the network."""
 
-from pdnet.cli import app
+from pdnet.base.command import one_line_errors
+from pdnet.config import load_config
+from pdnet.stages.train import run
 
 if __name__ == "__main__":
-    app(["train"])
+    one_line_errors(run)(one_line_errors(load_config)())

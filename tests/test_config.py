@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from conftest import ROOT, write_params
 
 from pdnet.config import load_config, with_values
 from pdnet.errors import InputError
+from tests.helpers import ROOT, write_params
 
 
 def test_the_default_is_the_sample():
@@ -25,10 +25,14 @@ def test_every_profile_and_preset_resolves(tmp_path, profile, preset):
 def test_section_before_profile_before_preset(tmp_path):
     config = load_config(write_params(tmp_path / "p.yaml", profile="paper"))
     assert config.train.lr_video_backbone == 2.5e-5 and config.model.backbone == "resnet50"
-    config = load_config(write_params(tmp_path / "p.yaml", profile="paper", model__preset="official"))
+    config = load_config(
+        write_params(tmp_path / "p.yaml", profile="paper", model__preset="official")
+    )
     assert config.train.lr_video_backbone == 2.5e-6
     config = load_config(
-        write_params(tmp_path / "p.yaml", profile="paper", train__lr_video_backbone=1e-3, model__parts=3)
+        write_params(
+            tmp_path / "p.yaml", profile="paper", train__lr_video_backbone=1e-3, model__parts=3
+        )
     )
     assert config.train.lr_video_backbone == 1e-3 and config.model.parts == 3
 
@@ -69,7 +73,10 @@ def test_no_parameters_and_no_yaml(tmp_path):
 def test_values_by_dotted_name_leave_the_original_alone():
     raw = {"model": {"parts": 5}, "seed": 1}
     changed = with_values(raw, {"model.parts": 3, "train.epochs": 2, "seed": 4})
-    assert changed == {"model": {"parts": 3}, "seed": 4, "train": {"epochs": 2}} and raw["model"]["parts"] == 5
+    assert (
+        changed == {"model": {"parts": 3}, "seed": 4, "train": {"epochs": 2}}
+        and raw["model"]["parts"] == 5
+    )
     with pytest.raises(InputError, match="'seed' is a value, not a group"):
         with_values(raw, {"seed.parts": 3})
 

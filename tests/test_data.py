@@ -12,22 +12,24 @@ import zipfile
 import cv2
 import numpy as np
 import pytest
-from conftest import TINY, disc, make_tree, save_image, write_params
 from PIL import Image
 
 from pdnet.config import PreprocessConfig, load_config
-from pdnet.data.fetch import fetch, file_sha256, unpack
-from pdnet.data.image_sets import bring_image_sets, coco_union
 from pdnet.data.images import read_frame, read_labels, read_mask
 from pdnet.data.layout import check, image_pairs, problems, read_tree
-from pdnet.data.preprocess import preprocess, resized
-from pdnet.data.sources import bring_davis, download, split_frame_name
 from pdnet.errors import InputError
+from pdnet.sources.clips import bring_davis, download, split_frame_name
+from pdnet.sources.fetch import fetch, file_sha256, unpack
+from pdnet.sources.image_sets import bring_image_sets, coco_union
+from pdnet.sources.preprocess import preprocess, resized
+from tests.helpers import TINY, disc, make_tree, save_image, write_params
 
 
 def test_a_sound_tree(tree):
     read = read_tree(tree)
-    assert [c.name for c in read.clips("train")] == ["a/one", "a/two"] and read.clips("val")[0].category == "b"
+    assert [c.name for c in read.clips("train")] == ["a/one", "a/two"] and read.clips("val")[
+        0
+    ].category == "b"
     assert read.clips("val")[0].frames == ("00000", "00005", "00010", "00015", "00020")
     assert problems(read) == []
 
@@ -87,7 +89,9 @@ FAULTS = [
 @pytest.mark.parametrize(("spoil", "says"), FAULTS)
 def test_every_fault_is_named_and_ends_with_status_2(cli, tree, tmp_path, monkeypatch, spoil, says):
     spoil(tree)
-    params = write_params(tmp_path / "p.yaml", **TINY, data__source="mvps", data__root=str(tree), data__image_sets=[])
+    params = write_params(
+        tmp_path / "p.yaml", **TINY, data__source="mvps", data__root=str(tree), data__image_sets=[]
+    )
     monkeypatch.chdir(tmp_path)
     status, text = cli("download", "--params", params)
     assert status == 2 and says in text and "1 problem(s)" in text, text
@@ -118,11 +122,17 @@ def palette_png(path, labels):
 
 
 def config(tmp_path, **changes):
-    return load_config(write_params(tmp_path / "config.yaml", **{**TINY, "data__image_sets": [], **changes}))
+    return load_config(
+        write_params(tmp_path / "config.yaml", **{**TINY, "data__image_sets": [], **changes})
+    )
 
 
 def test_mvps_is_linked_not_copied(tree, tmp_path):
-    download(config(tmp_path, data__source="mvps", data__root=str(tree)), tmp_path / "none", tmp_path / "raw")
+    download(
+        config(tmp_path, data__source="mvps", data__root=str(tree)),
+        tmp_path / "none",
+        tmp_path / "raw",
+    )
     link = tmp_path / "raw/Keyframes/480p/a/one/00000.jpg"
     assert link.is_symlink() and link.resolve() == tree / "Keyframes/480p/a/one/00000.jpg"
     assert problems(read_tree(tmp_path / "raw")) == []
@@ -131,8 +141,15 @@ def test_mvps_is_linked_not_copied(tree, tmp_path):
 def test_another_source_replaces_what_the_last_one_left(tree, tmp_path):
     other = make_tree(tmp_path / "other", train=("x/y",), val=("x/z",))
     for root in (tree, other):
-        download(config(tmp_path, data__source="mvps", data__root=str(root)), tmp_path / "none", tmp_path / "raw")
-    assert not (tmp_path / "raw/Keyframes/480p/a").exists() and (tree / "Keyframes/480p/a/one/00000.jpg").is_file()
+        download(
+            config(tmp_path, data__source="mvps", data__root=str(root)),
+            tmp_path / "none",
+            tmp_path / "raw",
+        )
+    assert (
+        not (tmp_path / "raw/Keyframes/480p/a").exists()
+        and (tree / "Keyframes/480p/a/one/00000.jpg").is_file()
+    )
 
 
 @pytest.mark.parametrize("shape", ["2016", "480p"])
@@ -143,13 +160,21 @@ def test_davis_lists_and_instance_ids(tmp_path, shape):
     ids[10:20, 10:20], ids[20:30, 10:20] = 1, 2
     for clip in ("hike", "bear", "dance-twirl"):
         for i in range(3):
-            save_image(root / f"JPEGImages/480p/{clip}/{i:05d}.jpg", np.zeros((48, 64, 3), np.uint8))
+            save_image(
+                root / f"JPEGImages/480p/{clip}/{i:05d}.jpg", np.zeros((48, 64, 3), np.uint8)
+            )
             palette_png(root / f"Annotations/480p/{clip}/{i:05d}.png", ids)
     lists = root / "ImageSets" / shape
     lists.mkdir(parents=True)
     for name, clips in (("train", ("hike", "bear")), ("val", ("dance-twirl",))):
-        line = "{0}" if shape == "2016" else "/JPEGImages/480p/{0}/00000.jpg /Annotations/480p/{0}/00000.png"
-        (lists / f"{name}.txt").write_text("".join(line.format(c) + "\n" for c in clips for _ in range(2)))
+        line = (
+            "{0}"
+            if shape == "2016"
+            else "/JPEGImages/480p/{0}/00000.jpg /Annotations/480p/{0}/00000.png"
+        )
+        (lists / f"{name}.txt").write_text(
+            "".join(line.format(c) + "\n" for c in clips for _ in range(2))
+        )
     bring_davis(root, tmp_path / "raw")
     assert (tmp_path / "raw/ImageSets/train.txt").read_text() == "hike\n"
     preprocess(tmp_path / "raw", tmp_path / "480p", PreprocessConfig(short_side=48, workers=1))
@@ -170,9 +195,15 @@ def test_pp_humanseg_reads_palette_indices_and_builds_clips(tmp_path):
             rows[name].append(f"images/{clip}_{i:03d}.jpg annotations/{clip}_{i:03d}.png\n")
     for name, lines in rows.items():
         (root / f"{name}.txt").write_text("".join(lines))
-    download(config(tmp_path, data__source="pp_humanseg14k", data__root=str(root)), tmp_path, tmp_path / "raw")
+    download(
+        config(tmp_path, data__source="pp_humanseg14k", data__root=str(root)),
+        tmp_path,
+        tmp_path / "raw",
+    )
     tree = read_tree(tmp_path / "raw")
-    assert [c.name for c in tree.clips("train")] == ["room-a", "room-b"] and tree.clips("val")[0].frames == (
+    assert [c.name for c in tree.clips("train")] == ["room-a", "room-b"] and tree.clips("val")[
+        0
+    ].frames == (
         "000",
         "001",
         "002",
@@ -194,7 +225,9 @@ def test_eg1800_labels_are_0_and_1_and_gone_photographs_do_not_shift_the_pairs(t
     pairs = image_pairs(tmp_path / "raw")
     assert counts == {"eg1800": 2} and [a.stem for a, _ in pairs] == ["00001", "00003"]
     for image, mask in pairs:
-        assert read_frame(image)[0, 0, 0] == int(image.stem) and read_mask(mask).sum() == 30 * int(image.stem)
+        assert read_frame(image)[0, 0, 0] == int(image.stem) and read_mask(mask).sum() == 30 * int(
+            image.stem
+        )
         assert set(np.unique(read_labels(mask))) == {0, 255}
     text = capsys.readouterr().err
     assert "1 files without a partner" in text and "2 images (the paper has 1,735)" in text
@@ -211,10 +244,25 @@ def test_coco_is_the_union_of_people_that_are_no_crowd_of_at_least_5000_pixels(t
     crowd = {"size": [200, 300], "counts": [0, 60000]}
     annotations = [
         {"image_id": 1, "category_id": 1, "iscrowd": 0, "segmentation": square(10, 10, 60)},
-        {"image_id": 1, "category_id": 1, "iscrowd": 0, "segmentation": square(40, 40, 60)},  # together large enough
-        {"image_id": 1, "category_id": 18, "iscrowd": 0, "segmentation": square(200, 100, 80)},  # a dog
+        {
+            "image_id": 1,
+            "category_id": 1,
+            "iscrowd": 0,
+            "segmentation": square(40, 40, 60),
+        },  # together large enough
+        {
+            "image_id": 1,
+            "category_id": 18,
+            "iscrowd": 0,
+            "segmentation": square(200, 100, 80),
+        },  # a dog
         {"image_id": 2, "category_id": 1, "iscrowd": 1, "segmentation": crowd},  # only a crowd
-        {"image_id": 3, "category_id": 1, "iscrowd": 0, "segmentation": square(10, 10, 40)},  # too small
+        {
+            "image_id": 3,
+            "category_id": 1,
+            "iscrowd": 0,
+            "segmentation": square(10, 10, 40),
+        },  # too small
     ]
     tables = {
         "images": images,
@@ -228,7 +276,9 @@ def test_coco_is_the_union_of_people_that_are_no_crowd_of_at_least_5000_pixels(t
     counts = bring_image_sets(["coco_person"], str(tmp_path / "sets"), tmp_path / "raw", 1)
     ((_, mask),) = image_pairs(tmp_path / "raw")
     assert counts == {"coco_person": 1} and mask.stem == f"{1:012d}"
-    assert abs(int(read_mask(mask).sum()) - (2 * 3600 - 900)) < 130  # two squares of 60 that share one of 30
+    assert (
+        abs(int(read_mask(mask).sum()) - (2 * 3600 - 900)) < 130
+    )  # two squares of 60 that share one of 30
     assert "the paper has 49,479" in capsys.readouterr().err
     assert coco_union([crowd], 200, 300).all()
 
@@ -275,7 +325,9 @@ def test_a_broken_download_goes_on_where_it_stopped(server, tmp_path):
     target = tmp_path / "davis.zip"
     with pytest.raises(InputError, match="run again"):
         fetch(server, target, None)
-    with pytest.raises(InputError, match="data.sha256") as error:  # whole now, but nobody vouches for it
+    with pytest.raises(
+        InputError, match="data.sha256"
+    ) as error:  # whole now, but nobody vouches for it
         fetch(server, target, None)
     assert target.read_bytes() == Server.content and Server.ranges[0] == 0 and Server.ranges[1] > 0
     assert file_sha256(target) in str(error.value)
@@ -290,16 +342,20 @@ def test_davis_from_an_archive(server, tmp_path):
     with zipfile.ZipFile(stream, "w") as archive:
         for i in range(3):
             archive.writestr(
-                f"DAVIS/JPEGImages/480p/hike/{i:05d}.jpg", cv2.imencode(".jpg", np.zeros((48, 64, 3)))[1].tobytes()
+                f"DAVIS/JPEGImages/480p/hike/{i:05d}.jpg",
+                cv2.imencode(".jpg", np.zeros((48, 64, 3)))[1].tobytes(),
             )
             archive.writestr(
-                f"DAVIS/Annotations/480p/hike/{i:05d}.png", cv2.imencode(".png", np.zeros((48, 64)))[1].tobytes()
+                f"DAVIS/Annotations/480p/hike/{i:05d}.png",
+                cv2.imencode(".png", np.zeros((48, 64)))[1].tobytes(),
             )
         archive.writestr("DAVIS/ImageSets/2016/train.txt", "hike\n")
         archive.writestr("DAVIS/ImageSets/2016/val.txt", "blackswan\n")
     Server.content, Server.broken = stream.getvalue(), True
     (tmp_path / "sum").write_bytes(Server.content)
-    chosen = config(tmp_path, data__source="davis", data__url=server, data__sha256=file_sha256(tmp_path / "sum"))
+    chosen = config(
+        tmp_path, data__source="davis", data__url=server, data__sha256=file_sha256(tmp_path / "sum")
+    )
     download(chosen, tmp_path, tmp_path / "data/raw")
     assert len(read_tree(tmp_path / "data/raw").clips("train")[0].frames) == 3
 

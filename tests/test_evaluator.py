@@ -7,7 +7,6 @@ import json
 import cv2
 import numpy as np
 import pytest
-from conftest import GOLDEN, ROOT, disc, make_tree, save_image
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,6 +14,7 @@ from pdnet.data.images import read_mask
 from pdnet.metrics.bits import Grid, boundary, dilate, pack
 from pdnet.metrics.region_contour import frame_scores, statistics, tolerance
 from tests.bench.plain_evaluator import plain_frame_scores
+from tests.helpers import GOLDEN, ROOT, disc, make_tree, save_image
 
 EXPECTED = json.loads((GOLDEN / "expected.json").read_text())
 
@@ -28,7 +28,9 @@ def test_equals_the_official_numbers_in_every_figure(cli, tmp_path):
         assert ours[clip]["frames"] == expected["frames"]
         for name, value in expected.items():
             if name != "frames" and value is not None:
-                np.testing.assert_allclose(ours[clip][name], value, atol=1e-9, err_msg=f"{clip} {name}")
+                np.testing.assert_allclose(
+                    ours[clip][name], value, atol=1e-9, err_msg=f"{clip} {name}"
+                )
 
 
 def test_decay_of_a_long_clip_uses_the_same_bins_without_the_cast(cli, tmp_path):
@@ -36,7 +38,9 @@ def test_decay_of_a_long_clip_uses_the_same_bins_without_the_cast(cli, tmp_path)
     ours = json.loads((tmp_path / "per-frame_results-val.json").read_text())["long-300-frames"]
     j = np.array(EXPECTED["long-300-frames"]["J"])
     edges = np.round(np.linspace(1, 298, 5) + 1e-10).astype(int) - 1
-    assert ours["J-Decay"] == pytest.approx(j[edges[0] : edges[1] + 1].mean() - j[edges[3] : edges[4] + 1].mean())
+    assert ours["J-Decay"] == pytest.approx(
+        j[edges[0] : edges[1] + 1].mean() - j[edges[3] : edges[4] + 1].mean()
+    )
 
 
 def test_writes_the_official_files(cli, tmp_path):
@@ -57,17 +61,25 @@ def test_equals_the_official_numbers_on_real_masks(clip):
     expected = json.loads((shared / "golden/expected.json").read_text())[clip]
     for stem, j, f in zip(expected["frames"], expected["J"], expected["F"], strict=True):
         ours = frame_scores(
-            read_mask(truths / f"{stem}.png"), read_mask(shared / "golden/Results" / clip / f"{stem}.png")
+            read_mask(truths / f"{stem}.png"),
+            read_mask(shared / "golden/Results" / clip / f"{stem}.png"),
         )
         assert ours == pytest.approx((j, f), abs=1e-12)
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(1, 70), st.integers(1, 90), st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.02, 0.5, 0.98, 1.0]))
+@given(
+    st.integers(1, 70),
+    st.integers(1, 90),
+    st.integers(0, 2**32 - 1),
+    st.sampled_from([0.0, 0.02, 0.5, 0.98, 1.0]),
+)
 def test_equals_plain_steps_on_any_masks(height, width, seed, density):
     rng = np.random.default_rng(seed)
     truth = cv2.blur(rng.random((height, width)), (5, 5)) < density
-    prediction = np.roll(truth, rng.integers(-3, 4, 2), (0, 1)) ^ (rng.random((height, width)) < 0.02)
+    prediction = np.roll(truth, rng.integers(-3, 4, 2), (0, 1)) ^ (
+        rng.random((height, width)) < 0.02
+    )
     assert frame_scores(truth, prediction) == plain_frame_scores(truth, prediction)
 
 
@@ -77,7 +89,9 @@ def test_dilation_is_the_disk(radius):
     points = rng.random((40, 57)) < 0.01
     grid = Grid(40, 57, gap=radius)
     v, u = np.mgrid[-radius : radius + 1, -radius : radius + 1]
-    expected = cv2.dilate(points.astype(np.uint8), (u * u + v * v <= radius * radius).astype(np.uint8))
+    expected = cv2.dilate(
+        points.astype(np.uint8), (u * u + v * v <= radius * radius).astype(np.uint8)
+    )
     everywhere = pack(np.ones((40, 57), bool), grid)
     assert dilate(pack(points, grid), radius, grid) & everywhere == pack(expected > 0, grid)
 
@@ -98,14 +112,20 @@ def test_known_values():
     assert frame_scores(a, ~a)[0] == 0.0
     assert frame_scores(a, b)[0] == pytest.approx((a & b).sum() / (a | b).sum())
     assert tolerance(480, 854) == 8
-    assert statistics(np.array([0.2, 0.6, 0.8, 1.0])) == (pytest.approx(0.65), 0.75, pytest.approx(0.4 - 0.9))
+    assert statistics(np.array([0.2, 0.6, 0.8, 1.0])) == (
+        pytest.approx(0.65),
+        0.75,
+        pytest.approx(0.4 - 0.9),
+    )
 
 
 @pytest.fixture
 def scored(tmp_path):
     tree = make_tree(tmp_path / "tree")
     for file in (tree / "Annotations/480p/b/three").iterdir():
-        save_image(tmp_path / "predictions/b/three" / file.name, read_mask(file).astype(np.uint8) * 255)
+        save_image(
+            tmp_path / "predictions/b/three" / file.name, read_mask(file).astype(np.uint8) * 255
+        )
     return tree, tmp_path / "predictions"
 
 
@@ -113,7 +133,10 @@ def test_perfect_predictions(cli, scored):
     tree, predictions = scored
     assert cli("evaluate", predictions, tree)[0] == 0
     assert (
-        (predictions / "global_results-val.csv").read_text().splitlines()[1].startswith("1.000000,1.000000,1.000000,0.")
+        (predictions / "global_results-val.csv")
+        .read_text()
+        .splitlines()[1]
+        .startswith("1.000000,1.000000,1.000000,0.")
     )
 
 
@@ -126,7 +149,9 @@ def bad_size(tree, predictions):
 
 
 def bad_grey(tree, predictions):
-    save_image(predictions / "b/three/00010.png", np.arange(48 * 64, dtype=np.uint8).reshape(48, 64))
+    save_image(
+        predictions / "b/three/00010.png", np.arange(48 * 64, dtype=np.uint8).reshape(48, 64)
+    )
 
 
 def bad_truncated(tree, predictions):

@@ -7,13 +7,18 @@ import json
 import numpy as np
 import pytest
 import torch
-from conftest import GOLDEN_MODEL
 
 from pdnet.config import LossConfig, ModelConfig
 from pdnet.losses import PDNetLoss
-from pdnet.losses.parts import area_variance, geometric_concentration, orthonormality, semantic_consistency
+from pdnet.losses.parts import (
+    area_variance,
+    geometric_concentration,
+    orthonormality,
+    semantic_consistency,
+)
 from pdnet.losses.segmentation import l1, weighted_bce
 from pdnet.model import PDNet
+from tests.helpers import GOLDEN_MODEL
 
 GOLDEN = json.loads((GOLDEN_MODEL / "losses.json").read_text())
 
@@ -56,7 +61,9 @@ def test_gradients_in_float64():
     features = torch.rand(2, 6, 5, 4, dtype=torch.float64)
     check = torch.autograd.gradcheck
     assert check(lambda x: geometric_concentration(mask * x.softmax(1), 1e-3), (logits,))
-    assert check(lambda x, w: semantic_consistency(mask * x.softmax(1), mask, features, w), (logits, basis))
+    assert check(
+        lambda x, w: semantic_consistency(mask * x.softmax(1), mask, features, w), (logits, basis)
+    )
     assert check(lambda x: area_variance(mask * x.softmax(1)), (logits,))
     assert check(orthonormality, (basis,))
     portrait = torch.randn(2, 1, 5, 4, dtype=torch.float64, requires_grad=True)
@@ -86,12 +93,24 @@ def test_smoothing_takes_the_reward_off_dead_parts():
     collapsed = torch.zeros(1, 5, 120, 120)
     collapsed[:, 0] = body[:, 0]
     assert float(geometric_concentration(bands)) == pytest.approx(0.2225, abs=2e-3)
-    assert float(geometric_concentration(collapsed)) == pytest.approx(0.2245, abs=2e-3)  # hardly worse: the trap
-    assert float(geometric_concentration(collapsed, 1e-3)) > 5 * float(geometric_concentration(bands, 1e-3))
-    assert float(area_variance(collapsed)) == pytest.approx(0.2) and float(area_variance(bands)) < 1e-8
+    assert float(geometric_concentration(collapsed)) == pytest.approx(
+        0.2245, abs=2e-3
+    )  # hardly worse: the trap
+    assert float(geometric_concentration(collapsed, 1e-3)) > 5 * float(
+        geometric_concentration(bands, 1e-3)
+    )
+    assert (
+        float(area_variance(collapsed)) == pytest.approx(0.2) and float(area_variance(bands)) < 1e-8
+    )
 
 
-MODEL = {"backbone": "resnet18", "weights": "none", "channels": 16, "part_channels": 8, "attention_channels": 8}
+MODEL = {
+    "backbone": "resnet18",
+    "weights": "none",
+    "channels": 16,
+    "part_channels": 8,
+    "attention_channels": 8,
+}
 LOSS = {"feature_network": "resnet18", "feature_weights": "none"}
 
 
@@ -117,7 +136,9 @@ def test_finite_whatever_the_masks(make, batch, resolution):
     network = PDNet(ModelConfig(**MODEL, parts=3))
     loss = PDNetLoss(LossConfig(**LOSS, resolution=resolution), 3)
     x, mask = torch.rand(batch, 3, 64, 64), make((batch, 1, 64, 64))
-    terms = loss.video_step(network.train()(x, x.flip(3)), x, x.flip(3), mask, mask.flip(3), "softmax")
+    terms = loss.video_step(
+        network.train()(x, x.flip(3)), x, x.flip(3), mask, mask.flip(3), "softmax"
+    )
     terms["total"].backward()
     assert all(torch.isfinite(v) for v in terms.values())
     assert all(torch.isfinite(p.grad).all() for p in network.parameters() if p.grad is not None)
@@ -132,7 +153,9 @@ def test_finite_in_half_precision(make, precision):
     loss = PDNetLoss(LossConfig(**LOSS), 3)
     x, mask = torch.rand(1, 3, 64, 64), make((1, 1, 64, 64))
     with torch.autocast("cpu", precision):
-        terms = loss.video_step(network.eval()(x, x.flip(3)), x, x.flip(3), mask, mask.flip(3), "softmax")
+        terms = loss.video_step(
+            network.eval()(x, x.flip(3)), x, x.flip(3), mask, mask.flip(3), "softmax"
+        )
     assert all(torch.isfinite(v) for v in terms.values())
 
 
@@ -140,7 +163,9 @@ def test_one_part_switches_the_part_losses_off():
     network, loss = PDNet(ModelConfig(**MODEL, parts=1)), PDNetLoss(LossConfig(**LOSS), 1)
     x, mask = torch.rand(2, 3, 64, 64), torch.ones(2, 1, 64, 64)
     terms = loss.video_step(network(x, x), x, x, mask, mask, "softmax")
-    assert set(terms) == {"final", "auxiliary", "reference", "total"} and not list(loss.parameters())
+    assert set(terms) == {"final", "auxiliary", "reference", "total"} and not list(
+        loss.parameters()
+    )
 
 
 @pytest.fixture
@@ -155,7 +180,9 @@ def scene():
 def part_loss(scene, **changes) -> dict[str, float]:
     output, x, mask = scene
     torch.manual_seed(1)  # of the basis
-    terms = PDNetLoss(LossConfig(**{**LOSS, **changes}), 3).part_terms(output.parts, x, mask, "softmax")
+    terms = PDNetLoss(LossConfig(**{**LOSS, **changes}), 3).part_terms(
+        output.parts, x, mask, "softmax"
+    )
     return {name: value.item() for name, value in terms.items()}
 
 
@@ -164,24 +191,34 @@ def test_combine_halves_both_terms_or_the_second(scene):
     truth, saliency, d = PDNetLoss(LossConfig(**LOSS), 3).on_one_grid(output.parts, mask, "softmax")
     a, b = (geometric_concentration(y * d, 1e-3).item() for y in (truth, saliency))
     paper, official = part_loss(scene), part_loss(scene, combine="official")
-    assert paper["geometric"] == pytest.approx((a + b) / 2) and official["geometric"] == pytest.approx(a + b / 2)
+    assert paper["geometric"] == pytest.approx((a + b) / 2) and official[
+        "geometric"
+    ] == pytest.approx(a + b / 2)
     assert official["area"] == paper["area"] and official["orthonormal"] == paper["orthonormal"]
     assert official["semantic"] > paper["semantic"]
 
 
 @pytest.mark.parametrize("name", ["geometric", "semantic", "area", "orthonormal"])
 def test_a_weight_scales_its_term_and_zero_removes_it(scene, name):
-    whole, double, without = part_loss(scene), part_loss(scene, **{name: 2.0}), part_loss(scene, **{name: 0.0})
+    whole, double, without = (
+        part_loss(scene),
+        part_loss(scene, **{name: 2.0}),
+        part_loss(scene, **{name: 0.0}),
+    )
     assert double.pop(name) == pytest.approx(2 * whole.pop(name))
     assert double == whole and name not in without
-    gone = {"orthonormal"} if name == "semantic" else set()  # without the semantic loss there is no basis
+    gone = (
+        {"orthonormal"} if name == "semantic" else set()
+    )  # without the semantic loss there is no basis
     assert without == {key: value for key, value in whole.items() if key not in gone}
 
 
 def test_resolution_and_smoothing_and_features(scene):
     output, x, mask = scene
     for resolution, side in (("grid", 4), ("full", 64)):
-        maps = PDNetLoss(LossConfig(**LOSS, resolution=resolution), 3).on_one_grid(output.parts, mask, "softmax")
+        maps = PDNetLoss(LossConfig(**LOSS, resolution=resolution), 3).on_one_grid(
+            output.parts, mask, "softmax"
+        )
         assert {m.shape[-1] for m in maps} == {side}
     plain, smooth = part_loss(scene, smoothing=0.0), part_loss(scene, smoothing=0.1)
     assert smooth.pop("geometric") != plain.pop("geometric") and smooth == plain
@@ -198,14 +235,20 @@ def test_weights_of_the_segmentation_terms(scene):
 
     def total(**changes):
         loss = PDNetLoss(LossConfig(**LOSS, geometric=0, semantic=0, area=0, **changes), 3)
-        return {k: v.item() for k, v in loss.video_step(output, x, x, mask, mask, "softmax").items()}
+        return {
+            k: v.item() for k, v in loss.video_step(output, x, x, mask, mask, "softmax").items()
+        }
 
     base = total(auxiliary=0.8, reference=0.8)
     assert total(auxiliary=0.4, reference=0.8)["auxiliary"] == pytest.approx(base["auxiliary"] / 2)
     assert total(auxiliary=0.8, reference=0.4)["reference"] == pytest.approx(base["reference"] / 2)
-    assert base["reference"] == pytest.approx(0.8 * base["auxiliary"], rel=1e-4)  # target and reference are the same
+    assert base["reference"] == pytest.approx(
+        0.8 * base["auxiliary"], rel=1e-4
+    )  # target and reference are the same
     share = mask.mean().item()
-    assert total(bce_weight="none", l1=0.0)["final"] == pytest.approx(total(l1=0.0)["final"] * share, rel=1e-2)
+    assert total(bce_weight="none", l1=0.0)["final"] == pytest.approx(
+        total(l1=0.0)["final"] * share, rel=1e-2
+    )
 
 
 def test_an_image_without_people_weighs_no_more_than_the_clamp():

@@ -7,16 +7,16 @@ import json
 import numpy as np
 import pytest
 import torch
-from conftest import GOLDEN_MODEL, image_by_rule, official_state, weight_by_rule
 
 from pdnet.bench import giga_macs
-from pdnet.checkpoint import load_network, save_network
 from pdnet.config import ModelConfig
 from pdnet.errors import InputError
+from pdnet.inference.segment import ClipSegmenter, reference_indices
 from pdnet.model import PDNet
 from pdnet.model.blocks import resize
+from pdnet.model.checkpoint import load_network, save_network
 from pdnet.official import network_from_state_dict, state_dict_from_network
-from pdnet.segment import ClipSegmenter, reference_indices
+from tests.helpers import GOLDEN_MODEL, image_by_rule, official_state, weight_by_rule
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,11 @@ def entries(output) -> dict[str, np.ndarray]:
 def exact(state):
     """The same pass in float64."""
     with torch.no_grad():
-        return network_from_state_dict(state).eval().double()(image_by_rule(0).double(), image_by_rule(1).double())
+        return (
+            network_from_state_dict(state)
+            .eval()
+            .double()(image_by_rule(0).double(), image_by_rule(1).double())
+        )
 
 
 def test_forward_equals_the_authors(pairwise, exact):
@@ -96,13 +100,20 @@ def test_channels_last_gives_the_same_numbers(state, pairwise, exact):
 def test_round_trip_is_bit_equal(network, state):
     back = state_dict_from_network(network)
     assert set(back) == set(state)
-    assert all(torch.equal(back[name], state[name]) and back[name].dtype == state[name].dtype for name in state)
+    assert all(
+        torch.equal(back[name], state[name]) and back[name].dtype == state[name].dtype
+        for name in state
+    )
 
 
-@pytest.mark.parametrize("wrap", [lambda s: {"module." + k: v for k, v in s.items()}, lambda s: {"state_dict": s}])
+@pytest.mark.parametrize(
+    "wrap", [lambda s: {"module." + k: v for k, v in s.items()}, lambda s: {"state_dict": s}]
+)
 def test_wrapped_checkpoints(state, pairwise, wrap):
     with torch.no_grad():
-        logits = network_from_state_dict(wrap(state)).eval()(image_by_rule(0), image_by_rule(1)).logits
+        logits = (
+            network_from_state_dict(wrap(state)).eval()(image_by_rule(0), image_by_rule(1)).logits
+        )
     assert torch.equal(logits, pairwise.logits)
 
 
@@ -129,7 +140,10 @@ def test_resnet101_and_sizes_that_are_not_square(state):
     [
         (lambda s: s.pop("fuse3.conv_1.weight"), "missing entry 'fuse3.conv_1.weight'"),
         (lambda s: s.update(extra=torch.zeros(1)), "unknown entry 'extra'"),
-        (lambda s: s.update({"head.weight": torch.zeros(1, 2, 3, 3)}), "entry 'head.weight' is (1, 2, 3, 3)"),
+        (
+            lambda s: s.update({"head.weight": torch.zeros(1, 2, 3, 3)}),
+            "entry 'head.weight' is (1, 2, 3, 3)",
+        ),
         (
             lambda s: s.update({"ipda.part_q_conv.3.weight": torch.zeros(31, 64, 1, 1)}),
             "'ipda.part_q_conv.3.weight' is (31",
@@ -147,8 +161,12 @@ def test_a_wrong_entry_is_named(state, spoil, says):
 
 def test_import_and_export_commands(cli, tmp_path, state):
     torch.save({"state_dict": state}, tmp_path / "theirs.pth")
-    assert cli("import-official", tmp_path / "theirs.pth", "-o", tmp_path / "ours.safetensors")[0] == 0
-    assert cli("export-official", tmp_path / "ours.safetensors", "-o", tmp_path / "back.pth")[0] == 0
+    assert (
+        cli("import-official", tmp_path / "theirs.pth", "-o", tmp_path / "ours.safetensors")[0] == 0
+    )
+    assert (
+        cli("export-official", tmp_path / "ours.safetensors", "-o", tmp_path / "back.pth")[0] == 0
+    )
     back = torch.load(tmp_path / "back.pth", weights_only=True)
     assert all(torch.equal(back[name], state[name]) for name in state)
     (tmp_path / "rubbish.pth").write_bytes(b"rubbish")
@@ -158,7 +176,13 @@ def test_import_and_export_commands(cli, tmp_path, state):
 
 def small(**changes) -> PDNet:
     torch.manual_seed(0)
-    values = {"backbone": "resnet18", "weights": "none", "channels": 16, "part_channels": 8, "attention_channels": 8}
+    values = {
+        "backbone": "resnet18",
+        "weights": "none",
+        "channels": 16,
+        "part_channels": 8,
+        "attention_channels": 8,
+    }
     return PDNet(ModelConfig(**{**values, "parts": 3, **changes})).eval()
 
 
@@ -195,22 +219,29 @@ def test_segment_equals_the_pairwise_forward(changes):
 def test_attention_equals_a_loop_over_parts():
     network = small()
     with torch.no_grad():
-        parts = [network.decoupling(network.encoder(torch.rand(2, 3, 64, 96), False)[0]) for _ in range(2)]
+        parts = [
+            network.decoupling(network.encoder(torch.rand(2, 3, 64, 96), False)[0])
+            for _ in range(2)
+        ]
         ipda, c, d = network.attention, 8, 8
         found = []
         for k in range(3):
 
             def cut(conv, x, k=k):
-                return torch.nn.functional.conv2d(x[:, k * c : (k + 1) * c], conv.weight[k * d : (k + 1) * d]).flatten(
-                    2
-                )
+                return torch.nn.functional.conv2d(
+                    x[:, k * c : (k + 1) * c], conv.weight[k * d : (k + 1) * d]
+                ).flatten(2)
 
             q, keys, values = (
                 cut(ipda.query, parts[0].features),
                 cut(ipda.key, parts[1].features),
                 cut(ipda.value, parts[1].features),
             )
-            found.append((torch.softmax(q.transpose(1, 2) @ keys, -1) @ values.transpose(1, 2)).transpose(1, 2))
+            found.append(
+                (torch.softmax(q.transpose(1, 2) @ keys, -1) @ values.transpose(1, 2)).transpose(
+                    1, 2
+                )
+            )
         expected = ipda.output(torch.cat(found, 1).view(2, 3 * d, 4, 6))
         ours = ipda.correlate(parts[0], ipda.remember(parts[1]))
     torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-5)
@@ -252,7 +283,9 @@ def test_each_policy_segments_a_clip():
     for policy in ("first", "first+previous_k", "random", "every_n"):
         results = list(ClipSegmenter(network, frames.__getitem__, len(frames), policy, 2))
         assert len(results) == 8 and results[-1].probability.shape == (40, 60)
-        alone = ClipSegmenter(network, frames.__getitem__, len(frames), policy, 2).segment(7)  # nothing kept before
+        alone = ClipSegmenter(network, frames.__getitem__, len(frames), policy, 2).segment(
+            7
+        )  # nothing kept before
         np.testing.assert_allclose(alone.probability, results[-1].probability, atol=1e-5)
 
 
@@ -293,14 +326,19 @@ def test_unknown_backbones_and_missing_weights():
 def test_packaged_weights_are_loaded():
     network = PDNet(ModelConfig(backbone="tf_efficientnet_lite0", channels=16), pretrained=True)
     weight = network.encoder.backbone.body.conv_stem.weight
-    assert network.encoder.backbone.channels == (24, 40, 112, 320) and float(weight.detach().abs().max()) > 1
+    assert (
+        network.encoder.backbone.channels == (24, 40, 112, 320)
+        and float(weight.detach().abs().max()) > 1
+    )
 
 
 @pytest.mark.parametrize(("fusion", "join"), [("multiply", torch.mul), ("add", torch.add)])
 def test_the_fusion_parameter_changes_how_levels_are_joined(fusion, join):
     encoder, x = small(fusion=fusion).encoder, torch.rand(1, 3, 64, 96)
     with torch.no_grad():
-        levels = [layer(level) for layer, level in zip(encoder.laterals, encoder.backbone(x), strict=True)]
+        levels = [
+            layer(level) for layer, level in zip(encoder.laterals, encoder.backbone(x), strict=True)
+        ]
         top = levels.pop()
         for lateral, fuse in zip(reversed(levels), reversed(encoder.fuse), strict=True):
             top = fuse(join(resize(top, lateral.shape[-2:]), lateral))
@@ -356,7 +394,9 @@ def test_checkpointing_changes_memory_and_nothing_else():
         network(x, x.flip(3)).logits.square().mean().backward()
         results.append((dict(network.named_parameters()), network.state_dict()))
     (plain, state), (recomputed, other) = results
-    assert all(torch.equal(state[name], other[name]) for name in state), "running statistics counted twice"
+    assert all(torch.equal(state[name], other[name]) for name in state), (
+        "running statistics counted twice"
+    )
     for name, parameter in plain.items():
         if parameter.grad is not None:
             torch.testing.assert_close(recomputed[name].grad, parameter.grad, msg=name)
@@ -369,7 +409,9 @@ def test_costs_are_those_of_the_paper():
     with torch.no_grad():
         memory = network.encode_reference(other)
         assert sum(p.numel() for p in network.parameters()) == pytest.approx(25.64e6, rel=0.002)
-        assert giga_macs(lambda: network(x, other, auxiliary=False)) == pytest.approx(56.1, rel=0.002)
+        assert giga_macs(lambda: network(x, other, auxiliary=False)) == pytest.approx(
+            56.1, rel=0.002
+        )
         assert giga_macs(lambda: network.segment(x, memory)) == pytest.approx(30.5, rel=0.002)
 
 
@@ -377,7 +419,11 @@ def test_bench_commands(cli, tmp_path):
     small_one = ("--backbone", "resnet18", "--size", 64, "--rounds", 1)
     status, text = cli("bench", "model", *small_one, "-o", tmp_path / "b.json")
     result = json.loads((tmp_path / "b.json").read_text())
-    assert status == 0 and "channels last" in text and result["gmacs_pairwise"] > 1.5 * result["gmacs_cached"]
+    assert (
+        status == 0
+        and "channels last" in text
+        and result["gmacs_pairwise"] > 1.5 * result["gmacs_cached"]
+    )
     assert result["part_loss_memory_ratio"] > 20 and result["seconds"]["pairwise"] > 0
     status, text = cli("bench", "step", *small_one, "--batch", 2, "--checkpointing")
     assert status == 0 and "peak memory" in text

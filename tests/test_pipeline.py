@@ -16,15 +16,15 @@ import nbformat
 import numpy as np
 import pytest
 import yaml
-from conftest import ROOT, TINY, make_tree, save_image, write_params
 from packaging.specifiers import SpecifierSet
 
-from pdnet.checkpoint import save_network
 from pdnet.config import ModelConfig
 from pdnet.data.images import read_labels
 from pdnet.errors import InputError
 from pdnet.model import PDNet
-from pdnet.notebook import execute
+from pdnet.model.checkpoint import save_network
+from pdnet.report.pages import execute
+from tests.helpers import ROOT, TINY, make_tree, save_image, write_params
 
 
 def test_every_stage_from_scripts_to_report(cli, tmp_path, monkeypatch):
@@ -40,7 +40,11 @@ def test_every_stage_from_scripts_to_report(cli, tmp_path, monkeypatch):
         "report__best_worst": 1,
         "ablation__run": ["full", "no-ipda", "one-part"],
         "ablation__seeds": [1, 2],
-        "ablation__set": {"train.epochs": 1, "train.steps_per_epoch": 1, "train.start": "models/pdnet.safetensors"},
+        "ablation__set": {
+            "train.epochs": 1,
+            "train.steps_per_epoch": 1,
+            "train.start": "models/pdnet.safetensors",
+        },
         "imbalance": {"levels": [0.0, 2.0], "frames": 11},
     }
     write_params(tmp_path / "params.yaml", **changes)
@@ -50,7 +54,12 @@ def test_every_stage_from_scripts_to_report(cli, tmp_path, monkeypatch):
         status, text = cli(stage)
         assert status == 0, text
     rows = {r["method"]: r for r in csv.DictReader((tmp_path / "results/methods.csv").open())}
-    assert set(rows) == {"PDNet", "all background", "mean training mask", "first prediction held still"}
+    assert set(rows) == {
+        "PDNet",
+        "all background",
+        "mean training mask",
+        "first prediction held still",
+    }
     assert float(rows["all background"]["J-Mean"]) == 0
     metrics = json.loads((tmp_path / "results/metrics.json").read_text())
     assert metrics["J&F-Mean"] == pytest.approx(100 * float(rows["PDNet"]["J&F-Mean"]), abs=1e-3)
@@ -74,12 +83,16 @@ def test_every_stage_from_scripts_to_report(cli, tmp_path, monkeypatch):
     assert set(pages) == {p.stem for p in (ROOT / "notebooks").glob("*.ipynb")}
     assert all(b"data:image/png" in page and b"Figure size" not in page for page in pages.values())
     assert b"PDNet (paper)" in pages["report"] and pages["report"].count(b"data:image/png") >= 4
-    figures = {p.relative_to(tmp_path): p.read_bytes() for p in (tmp_path / "reports/figures").rglob("*.*")}
+    figures = {
+        p.relative_to(tmp_path): p.read_bytes() for p in (tmp_path / "reports/figures").rglob("*.*")
+    }
     assert {p.suffix for p in figures} == {".png", ".svg"}
     again = sorted(set(pages) - {"runs"})  # which shows MLflow's runs, the last one's among them
     assert cli("notebooks", *again)[0] == 0
     for name in again:
-        assert (tmp_path / f"reports/{name}.html").read_bytes() == pages[name], f"{name} differs from run to run"
+        assert (tmp_path / f"reports/{name}.html").read_bytes() == pages[name], (
+            f"{name} differs from run to run"
+        )
     assert all((tmp_path / name).read_bytes() == content for name, content in figures.items())
 
 
@@ -95,21 +108,33 @@ def test_every_pinned_package_takes_the_oldest_python_that_is_promised():
     promised = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"]
     oldest = promised.removeprefix(">=") + ".0"
     pins = {line.split("==")[0] for line in (ROOT / "requirements.lock").read_text().splitlines()}
-    needs = {d.name: d.metadata.get("Requires-Python", "") for d in distributions() if d.name in pins}
+    needs = {
+        d.name: d.metadata.get("Requires-Python", "") for d in distributions() if d.name in pins
+    }
     assert len(needs) > 100
-    assert not {name: need for name, need in needs.items() if not SpecifierSet(need).contains(oldest)}
+    assert not {
+        name: need for name, need in needs.items() if not SpecifierSet(need).contains(oldest)
+    }
 
 
 def test_notebooks_are_stored_without_outputs():
     for path in (ROOT / "notebooks").glob("*.ipynb"):
         page = nbformat.read(path, as_version=4)
-        assert all(not c.get("outputs") and c.get("execution_count") is None for c in page.cells), path
+        assert all(not c.get("outputs") and c.get("execution_count") is None for c in page.cells), (
+            path
+        )
         assert any("parameters" in c.metadata.get("tags", []) for c in page.cells), path
 
 
 @pytest.fixture
 def checkpoint(tmp_path):
-    values = {"backbone": "resnet18", "weights": "none", "channels": 16, "part_channels": 8, "attention_channels": 8}
+    values = {
+        "backbone": "resnet18",
+        "weights": "none",
+        "channels": 16,
+        "part_channels": 8,
+        "attention_channels": 8,
+    }
     save_network(PDNet(ModelConfig(**values, input_size=(64, 64))), tmp_path / "n.safetensors")
     return tmp_path / "n.safetensors"
 
@@ -152,7 +177,9 @@ def test_segment_refuses_what_it_cannot_read(cli, tmp_path, checkpoint, kind):
     elif kind != "missing":
         source.mkdir()
     if kind == "truncated frame":
-        file = save_image(source / "1.jpg", np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8))
+        file = save_image(
+            source / "1.jpg", np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+        )
         file.write_bytes(file.read_bytes()[:-100])
     status, text = cli("segment", source, "--checkpoint", checkpoint)
     last = text.splitlines()[-1]  # a progress bar may stand before it
@@ -163,13 +190,19 @@ def test_help_teaches(cli):
     for command in ("evaluate", "segment", "train"):
         status, text = cli(command, "--help")
         assert status == 0 and "Usage" in text
-    done = subprocess.run([sys.executable, "-m", "pdnet.cli", "--help"], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "pdnet.cli", "--help"], capture_output=True, text=True
+    )
     assert done.returncode == 0 and "segment" in done.stdout
 
 
 def test_an_unfinished_pipeline_says_what_is_missing(cli, tmp_path, monkeypatch):
     write_params(tmp_path / "params.yaml", **TINY)
     monkeypatch.chdir(tmp_path)
-    for stage, says in (("preprocess", "data/raw"), ("train", "data/480p"), ("predict", "models/pdnet.safetensors")):
+    for stage, says in (
+        ("preprocess", "data/raw"),
+        ("train", "data/480p"),
+        ("predict", "models/pdnet.safetensors"),
+    ):
         status, text = cli(stage)
         assert status == 2 and says in text, text

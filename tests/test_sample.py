@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from conftest import ROOT
 
 from pdnet.data.images import read_labels
 from pdnet.data.layout import problems, read_tree
@@ -15,6 +14,7 @@ from pdnet.errors import InputError
 from pdnet.sample.body import JOINTS, PARTS
 from pdnet.sample.render import read_scenes, render_clips, render_images
 from pdnet.sample.scene import Scene
+from tests.helpers import ROOT
 
 SCENES = ROOT / "pipelines/sample/scenes.yaml"
 
@@ -25,7 +25,10 @@ def test_the_scripts_hold_what_the_data_card_says():
     assert len(train) >= 14 and len(val) == 7
     categories = {c.name.split("/")[0] for c in val}
     assert len(categories) == 7 == len({c.name.split("/")[0] for c in train})
-    assert all(c.frames >= 60 for c in clips) and {c.format for c in clips} == {"landscape", "portrait"}
+    assert all(c.frames >= 60 for c in clips) and {c.format for c in clips} == {
+        "landscape",
+        "portrait",
+    }
     assert not {c.seed for c in train} & {c.seed for c in val}
     photographs = [{c.backdrop for c in s if c.backdrop.startswith("photo:")} for s in (train, val)]
     assert not photographs[0] & photographs[1]
@@ -58,7 +61,9 @@ def test_parts_lie_where_the_joints_are():
 
 def test_limb_speed_changes_limbs_only():
     clip = next(c for c in read_scenes(SCENES) if c.name == "lecture/museum")
-    fast = clip.model_copy(update={"people": [clip.people[0].model_copy(update={"limb_speed": 3.0})]})
+    fast = clip.model_copy(
+        update={"people": [clip.people[0].model_copy(update={"limb_speed": 3.0})]}
+    )
     a, b = Scene(clip).render(20).joints[0], Scene(fast).render(20).joints[0]
     for joint in JOINTS:
         moved = np.abs(a[joint] - b[joint]).max() > 1
@@ -67,7 +72,11 @@ def test_limb_speed_changes_limbs_only():
 
 def small_script(path: Path) -> Path:
     raw = yaml.safe_load(SCENES.read_text())
-    clips = [c for c in raw["clips"] if c["name"] in ("lecture/museum", "news/evening", "online-shopping/kettle")]
+    clips = [
+        c
+        for c in raw["clips"]
+        if c["name"] in ("lecture/museum", "news/evening", "online-shopping/kettle")
+    ]
     path.write_text(yaml.safe_dump({"clips": [{**c, "frames": 7} for c in clips]}))
     return path
 
@@ -90,8 +99,14 @@ def test_rendering_makes_a_sound_tree_and_resumes(tmp_path):
     ("text", "says"),
     [
         ("clips: 3", "not a list of scenes"),
-        ("clips: [{name: a/b, split: train, seed: 1, backdrop: clutter, people: [], color: red}]", "color"),
-        ("clips: [{name: a/b, split: test, seed: 1, backdrop: clutter, people: []}]", "split = 'test'"),
+        (
+            "clips: [{name: a/b, split: train, seed: 1, backdrop: clutter, people: [], color: red}]",
+            "color",
+        ),
+        (
+            "clips: [{name: a/b, split: test, seed: 1, backdrop: clutter, people: []}]",
+            "split = 'test'",
+        ),
     ],
 )
 def test_a_wrong_script_is_named(tmp_path, text, says):

@@ -8,23 +8,23 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from conftest import TINY, disc, make_tree, write_params
+from pdnet.science import conclusion
 from skimage.feature import graycomatrix, graycoprops
 
-from pdnet import tables
-from pdnet.ablation import run_variant, variant_configs
 from pdnet.config import load_config
 from pdnet.data.images import read_labels
 from pdnet.data.layout import read_tree
 from pdnet.errors import InputError
-from pdnet.exhibits import ablations
+from pdnet.experiments import tables
+from pdnet.experiments.variants import run_variant, variant_configs
 from pdnet.metrics.parts import agreement, body_parts, identity, part_labels
 from pdnet.metrics.stability import brought, clip_stability, flow_back
 from pdnet.metrics.texture import cooccurrence, glcm_entropy
-from pdnet.sample.imbalance import LIMBS, SCENES, level_of, near_limbs, series
+from pdnet.report import ablations
 from pdnet.sample.render import render_clips
 from pdnet.sample.scene import Scene
-from pdnet.science import conclusion
+from pdnet.sample.series import LIMBS, SCENES, level_of, near_limbs, series
+from tests.helpers import TINY, disc, make_tree, write_params
 
 
 @pytest.mark.parametrize("size", [(48, 64), (2, 2), (31, 17)])
@@ -34,7 +34,9 @@ def test_cooccurrence_equals_scikit_image(size):
     theirs = graycomatrix(grey, [1], angles, 256, symmetric=True)[:, :, 0]
     assert np.array_equal(cooccurrence(grey), np.moveaxis(theirs, 2, 0))
     normed = graycomatrix(grey, [1], angles, 256, symmetric=True, normed=True)
-    assert glcm_entropy(grey) == pytest.approx(graycoprops(normed, "entropy").mean() / np.log(2), rel=1e-12)
+    assert glcm_entropy(grey) == pytest.approx(
+        graycoprops(normed, "entropy").mean() / np.log(2), rel=1e-12
+    )
 
 
 def test_entropy_of_flat_and_of_noise():
@@ -46,8 +48,12 @@ def test_entropy_of_flat_and_of_noise():
 def test_entropy_of_a_large_flat_area_with_an_object():
     grey = np.full((480, 854), 7, np.uint8)
     grey[100:200, 300:500] = 250
-    normed = graycomatrix(grey, [1], [0, np.pi / 4, np.pi / 2, 3 * np.pi / 4], 256, symmetric=True, normed=True)
-    assert glcm_entropy(grey) == pytest.approx(graycoprops(normed, "entropy").mean() / np.log(2), rel=1e-12)
+    normed = graycomatrix(
+        grey, [1], [0, np.pi / 4, np.pi / 2, 3 * np.pi / 4], 256, symmetric=True, normed=True
+    )
+    assert glcm_entropy(grey) == pytest.approx(
+        graycoprops(normed, "entropy").mean() / np.log(2), rel=1e-12
+    )
 
 
 def test_part_agreement():
@@ -74,7 +80,9 @@ def test_identity_of_parts_over_time():
 def moving_picture(frames=6, step=3):
     rng = np.random.default_rng(0)
     wide = np.repeat(np.repeat(rng.integers(0, 255, (24, 60, 3), dtype=np.uint8), 4, 0), 4, 1)
-    pictures = [np.ascontiguousarray(wide[:, 60 - step * i : 188 - step * i]) for i in range(frames)]
+    pictures = [
+        np.ascontiguousarray(wide[:, 60 - step * i : 188 - step * i]) for i in range(frames)
+    ]
     return pictures, [disc((96, 128), (48, 40 + step * i), 20) for i in range(frames)]
 
 
@@ -82,7 +90,9 @@ def test_stability_follows_the_motion_and_counts_blinks():
     pictures, masks = moving_picture()
     flows = [flow_back(a, b) for a, b in pairwise(pictures)]
     inner = flows[0][30:66, 30:90]
-    assert np.abs(inner - [-3, 0]).mean() < 0.3  # the later frame's pixels came from three to the left
+    assert (
+        np.abs(inner - [-3, 0]).mean() < 0.3
+    )  # the later frame's pixels came from three to the left
     still = clip_stability(masks, flows)
     assert still["warped_iou"] > 0.95 and still["flicker"] == 0
     blinking = [np.zeros_like(m) if i == 3 else m for i, m in enumerate(masks)]
@@ -97,7 +107,9 @@ def test_only_the_limbs_speed_differs_in_the_series():
     start = [Scene(clip).render(0) for clip in clips[:3]]
     later = [Scene(clip).render(10) for clip in clips[:3]]
     for frame in start[1:]:
-        assert np.array_equal(frame.colour, start[0].colour), "the series does not start from one picture"
+        assert np.array_equal(frame.colour, start[0].colour), (
+            "the series does not start from one picture"
+        )
     joints = [{k: v for k, v in f.joints[0].items()} for f in later]
     for name in ("pelvis", "neck", "head"):
         assert np.allclose(joints[0][name], joints[2][name])
@@ -117,9 +129,22 @@ def rows(gain_of_full: float, noise: float, seeds=(1, 2, 3), clips=8) -> pd.Data
     for variant in ("full", "no-ipda"):
         for seed in seeds:
             for clip in range(clips):
-                value = 0.6 + 0.02 * clip + (gain_of_full if variant == "full" else 0) + rng.normal(0, noise)
+                value = (
+                    0.6
+                    + 0.02 * clip
+                    + (gain_of_full if variant == "full" else 0)
+                    + rng.normal(0, noise)
+                )
                 measured = dict.fromkeys(("J", "F", "J&F", "warped_iou"), value)
-                table.append({"variant": variant, "seed": seed, "clip": str(clip), **measured, "flicker": 2.5})
+                table.append(
+                    {
+                        "variant": variant,
+                        "seed": seed,
+                        "clip": str(clip),
+                        **measured,
+                        "flicker": 2.5,
+                    }
+                )
     return pd.DataFrame(table)
 
 
@@ -130,17 +155,24 @@ def test_a_difference_is_called_noise_unless_it_is_none():
     assert list(sure.index) == ["without IPDA and fusion", "full, p = 5"]
     assert sure.loc["without IPDA and fusion", ""] == "worse than full"
     assert sure.loc["without IPDA and fusion", "vs full"].startswith("-")
-    assert sure.loc["full, p = 5", "paper J&F"] == "88.1" and sure.loc["full, p = 5", "flicker"] == "2.5"
+    assert (
+        sure.loc["full, p = 5", "paper J&F"] == "88.1"
+        and sure.loc["full, p = 5", "flicker"] == "2.5"
+    )
     assert (sure[tables.DIFFERS] == "data sample, 16 steps").all()
     full_first = tables.ablation_table(rows(0.1, 0.005), ["full", "no-ipda"], paper, differs)
-    assert list(full_first.columns) == list(sure.columns) and full_first.columns[-1] == tables.DIFFERS
+    assert (
+        list(full_first.columns) == list(sure.columns) and full_first.columns[-1] == tables.DIFFERS
+    )
     vague = tables.ablation_table(rows(0.0, 0.05), list(paper), paper, differs)
     assert vague.loc["without IPDA and fusion", ""] == "within noise"
     few = tables.ablation_table(rows(0.1, 0.005, clips=1), list(paper), paper, differs)
     assert few.loc["without IPDA and fusion", ""] == "too few clips to test"
 
 
-@pytest.mark.parametrize(("growth", "says"), [(0.05, "grows"), (-0.05, "shrinks"), (0.0, "no trend")])
+@pytest.mark.parametrize(
+    ("growth", "says"), [(0.05, "grows"), (-0.05, "shrinks"), (0.0, "no trend")]
+)
 def test_the_imbalance_experiment_says_what_the_numbers_say(growth, says):
     rng, table = np.random.default_rng(1), []
     for variant in ("full", "no-ipda"):
@@ -151,32 +183,53 @@ def test_the_imbalance_experiment_says_what_the_numbers_say(growth, says):
                 table.append({"variant": variant, "seed": seed, "level": level, "J_limbs": j})
     slopes = tables.imbalance_slopes(pd.DataFrame(table))
     assert says in slopes.loc["without IPDA and fusion", ""]
-    assert slopes.loc["without IPDA and fusion", "slope per level"] == pytest.approx(100 * growth, abs=0.5)
+    assert slopes.loc["without IPDA and fusion", "slope per level"] == pytest.approx(
+        100 * growth, abs=0.5
+    )
 
 
 @pytest.mark.parametrize(("worth", "says"), [(0.1, "uses motion"), (0.0, "no measurable use")])
 def test_the_control_tells_what_a_reference_is_worth(worth, says):
     rng = np.random.default_rng(5)
-    first = pd.DataFrame({"policy": "first", "clip": list("abcdefgh"), "J&F": rng.uniform(0.5, 0.9, 8)})
-    control = first.assign(policy="unrelated", **{"J&F": first["J&F"] - worth + rng.normal(0, 0.001, 8)})
+    first = pd.DataFrame(
+        {"policy": "first", "clip": list("abcdefgh"), "J&F": rng.uniform(0.5, 0.9, 8)}
+    )
+    control = first.assign(
+        policy="unrelated", **{"J&F": first["J&F"] - worth + rng.normal(0, 0.001, 8)}
+    )
     assert says in tables.reference_use(pd.concat([first, control]), "unrelated")
 
 
 def test_without_a_variant_to_compare_with_there_is_no_verdict():
-    alone = pd.DataFrame({"variant": "full", "seed": [1, 1], "level": [0.0, 1.0], "J_limbs": [0.5, 0.4]})
-    assert conclusion(tables.imbalance_slopes(alone)) == "Not compared: of full, one-part, no-ipda only one was run."
+    alone = pd.DataFrame(
+        {"variant": "full", "seed": [1, 1], "level": [0.0, 1.0], "J_limbs": [0.5, 0.4]}
+    )
+    assert (
+        conclusion(tables.imbalance_slopes(alone))
+        == "Not compared: of full, one-part, no-ipda only one was run."
+    )
 
 
 def test_table_files(tmp_path):
-    tables.write_table_files(pd.DataFrame({"a": [1.5], "b_c": ["x & y"]}), tmp_path / "t", "what differs")
-    assert "| 1.5 |" in (tmp_path / "t.md").read_text() and "what differs" in (tmp_path / "t.md").read_text()
-    assert r"x \& y" in (tmp_path / "t.tex").read_text() and "1.5" in (tmp_path / "t.csv").read_text()
+    tables.write_table_files(
+        pd.DataFrame({"a": [1.5], "b_c": ["x & y"]}), tmp_path / "t", "what differs"
+    )
+    assert (
+        "| 1.5 |" in (tmp_path / "t.md").read_text()
+        and "what differs" in (tmp_path / "t.md").read_text()
+    )
+    assert (
+        r"x \& y" in (tmp_path / "t.tex").read_text() and "1.5" in (tmp_path / "t.csv").read_text()
+    )
 
 
 @pytest.fixture
 def ablation_params(tmp_path):
     raw = yaml.safe_load(write_params(tmp_path / "p.yaml", **TINY).read_text())
-    raw["ablation"] |= {"seeds": [1, 2], "set": {"train.epochs": 1, "train.steps_per_epoch": 1, "train.holdout": []}}
+    raw["ablation"] |= {
+        "seeds": [1, 2],
+        "set": {"train.epochs": 1, "train.steps_per_epoch": 1, "train.holdout": []},
+    }
     (tmp_path / "p.yaml").write_text(yaml.safe_dump(raw))
     return tmp_path / "p.yaml"
 
@@ -191,7 +244,11 @@ def test_a_variant_is_trained_scored_and_not_trained_again(tmp_path, ablation_pa
     places = (data, tmp_path / "series", tmp_path / "work", tmp_path / "out")
     run_variant(ablation_params, "full", *places)
     table = pd.read_csv(tmp_path / "out/clips.csv")
-    assert set(table.seed) == {1, 2} and set(table["clip"]) == {"b/three"} and table["J&F"].between(0, 1).all()
+    assert (
+        set(table.seed) == {1, 2}
+        and set(table["clip"]) == {"b/three"}
+        and table["J&F"].between(0, 1).all()
+    )
     limbs = pd.read_csv(tmp_path / "out/imbalance.csv")
     assert set(limbs.level) == {0, 2} and limbs.J_limbs.between(0, 1).all()
     own, unrelated = (limbs[limbs.variant == name] for name in ("full", "full-unrelated"))
@@ -202,7 +259,7 @@ def test_a_variant_is_trained_scored_and_not_trained_again(tmp_path, ablation_pa
     before, stamp = (tmp_path / "out/clips.csv").read_bytes(), state.stat().st_mtime_ns
     run_variant(ablation_params, "full", *places)
     assert state.stat().st_mtime_ns == stamp and (tmp_path / "out/clips.csv").read_bytes() == before
-    monkeypatch.setattr("pdnet.ablation.code_hash", lambda: "other code")
+    monkeypatch.setattr("pdnet.experiments.variants.code_hash", lambda: "other code")
     run_variant(ablation_params, "full", *places)
     assert state.stat().st_mtime_ns != stamp and (tmp_path / "out/clips.csv").read_bytes() == before
 
@@ -217,7 +274,8 @@ def test_what_sets_a_run_apart_from_the_papers(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("growth", "clips", "says"), [(5.0, 6, "a trend"), (0.0, 6, "within noise"), (5.0, 2, "too few")]
+    ("growth", "clips", "says"),
+    [(5.0, 6, "a trend"), (0.0, 6, "within noise"), (5.0, 2, "too few")],
 )
 def test_the_flow_question_is_asked_inside_clips(growth, clips, says):
     rng = np.random.default_rng(3)
@@ -237,7 +295,9 @@ def test_flow_imbalance_of_limbs_at_rest_and_in_motion(tmp_path):
 
 def test_a_variant_changes_what_it_names(ablation_params):
     configs = variant_configs(ablation_params, "no-ipda")
-    assert set(configs) == {1, 2} and configs[2].seed == 2 and configs[1].model.interaction == "none"
+    assert (
+        set(configs) == {1, 2} and configs[2].seed == 2 and configs[1].model.interaction == "none"
+    )
     assert configs[1].train.epochs == 1 and load_config(ablation_params).train.epochs == 2
     for name in load_config(ablation_params).ablation.variants:
         variant_configs(ablation_params, name)
@@ -249,5 +309,7 @@ def test_a_variant_with_an_unknown_parameter_is_named(ablation_params):
     raw = yaml.safe_load(ablation_params.read_text())
     raw["ablation"]["variants"]["odd"] = {"model.partz": 3}
     ablation_params.write_text(yaml.safe_dump(raw))
-    with pytest.raises(InputError, match=r"ablation\.variants\.odd: unknown parameter 'model\.partz'"):
+    with pytest.raises(
+        InputError, match=r"ablation\.variants\.odd: unknown parameter 'model\.partz'"
+    ):
         variant_configs(ablation_params, "odd")

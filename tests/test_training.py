@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import TINY, make_tree, save_image, write_params
 
-from pdnet.checkpoint import load_network
 from pdnet.config import load_config
 from pdnet.errors import InputError
-from pdnet.training.recipe import Stopped, Training
+from pdnet.model.checkpoint import load_network
+from pdnet.training.loop import Stopped, Training
 from pdnet.training.schedule import decay, learning_rates, step_kinds
+from tests.helpers import TINY, make_tree, save_image, write_params
 
 
 @pytest.fixture
@@ -27,8 +27,12 @@ def data(tmp_path):
     tree = make_tree(tmp_path / "data", frames=6)
     rng = np.random.default_rng(1)
     for i in range(4):
-        save_image(tree / f"Images/x/img/{i}.jpg", rng.integers(0, 255, (48, 64, 3), dtype=np.uint8))
-        save_image(tree / f"Images/x/mask/{i}.png", (rng.random((48, 64)) > 0.5).astype(np.uint8) * 255)
+        save_image(
+            tree / f"Images/x/img/{i}.jpg", rng.integers(0, 255, (48, 64, 3), dtype=np.uint8)
+        )
+        save_image(
+            tree / f"Images/x/mask/{i}.png", (rng.random((48, 64)) > 0.5).astype(np.uint8) * 255
+        )
     return tree
 
 
@@ -47,7 +51,11 @@ def test_training_lowers_the_loss_and_leaves_what_it_promises(tmp_path, data):
     assert np.mean(video[-8:]) < 0.8 * np.mean(video[:8])
     assert load_network(path).config == chosen.model
     rows = list(csv.DictReader((tmp_path / "models/validation.csv").open()))
-    assert len(rows) == 4 and 0 <= float(rows[-1]["J&F-Mean"]) <= 1 and float(rows[-1]["live_parts"]) >= 1
+    assert (
+        len(rows) == 4
+        and 0 <= float(rows[-1]["J&F-Mean"]) <= 1
+        and float(rows[-1]["live_parts"]) >= 1
+    )
 
 
 def test_the_same_seed_gives_the_same_file_and_another_one_does_not(tmp_path, data):
@@ -78,8 +86,20 @@ def test_a_signal_saves_and_resuming_is_exact(tmp_path, data):
 
 
 def test_kill_9_then_the_same_command_resumes(tmp_path, data):
-    params = write_params(tmp_path / "p.yaml", **{**TINY, "train.epochs": 4, "train.steps_per_epoch": 4})
-    command = [sys.executable, "-m", "pdnet.cli", "train", "--params", str(params), "--data", str(data), "--out"]
+    params = write_params(
+        tmp_path / "p.yaml", **{**TINY, "train.epochs": 4, "train.steps_per_epoch": 4}
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "pdnet.cli",
+        "train",
+        "--params",
+        str(params),
+        "--data",
+        str(data),
+        "--out",
+    ]
     subprocess.run([*command, str(tmp_path / "whole")], check=True, capture_output=True)
     running = subprocess.Popen(
         [*command, str(tmp_path / "killed")], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
@@ -91,10 +111,14 @@ def test_kill_9_then_the_same_command_resumes(tmp_path, data):
     running.kill()
     running.wait()
     assert state.exists() and not (tmp_path / "killed/pdnet.safetensors").exists()
-    second = subprocess.run([*command, str(tmp_path / "killed")], check=True, capture_output=True, text=True)
+    second = subprocess.run(
+        [*command, str(tmp_path / "killed")], check=True, capture_output=True, text=True
+    )
     assert "resuming at epoch" in second.stderr
     assert history(tmp_path / "killed") == history(tmp_path / "whole")
-    assert (tmp_path / "killed/pdnet.safetensors").read_bytes() == (tmp_path / "whole/pdnet.safetensors").read_bytes()
+    assert (tmp_path / "killed/pdnet.safetensors").read_bytes() == (
+        tmp_path / "whole/pdnet.safetensors"
+    ).read_bytes()
 
 
 def test_other_parameters_start_anew(tmp_path, data):
@@ -103,13 +127,21 @@ def test_other_parameters_start_anew(tmp_path, data):
 
 
 def weights(training, heads: bool):
-    names = [n for n, _ in training.network.named_parameters() if ("encoder.backbone." in n) != heads]
-    return torch.cat([dict(training.network.named_parameters())[n].detach().flatten().clone() for n in names])
+    names = [
+        n for n, _ in training.network.named_parameters() if ("encoder.backbone." in n) != heads
+    ]
+    return torch.cat(
+        [dict(training.network.named_parameters())[n].detach().flatten().clone() for n in names]
+    )
 
 
-@pytest.mark.parametrize(("mode", "heads_move"), [("ours", False), ("official", True), ("all", True)])
+@pytest.mark.parametrize(
+    ("mode", "heads_move"), [("ours", False), ("official", True), ("all", True)]
+)
 def test_what_an_image_step_moves(tmp_path, data, mode, heads_move):
-    training = Training(config(tmp_path, train__image_steps=mode, train__workers=0), data, tmp_path / mode)
+    training = Training(
+        config(tmp_path, train__image_steps=mode, train__workers=0), data, tmp_path / mode
+    )
     video, image = (next(training._batches(kind)) for kind in ("video", "image"))
     training.model.train()
     training._step("video", video, 0)  # so that there is momentum
@@ -119,22 +151,35 @@ def test_what_an_image_step_moves(tmp_path, data, mode, heads_move):
     between = weights(training, True)
     assert not torch.equal(weights(training, False), backbone)
     assert torch.equal(between, heads) == (mode != "all")  # a rate of 0, or no gradient
-    frozen = all(torch.equal(a, n.running_mean) for a, n in zip(norms, training.head_norms, strict=True))
+    frozen = all(
+        torch.equal(a, n.running_mean) for a, n in zip(norms, training.head_norms, strict=True)
+    )
     assert frozen == (mode == "ours")
     state = training._raw_optimiser().state[training.network.head.weight]["momentum_buffer"]
     before = state.clone()
     training._step("image", image, 0)
-    assert torch.equal(before, state) != heads_move  # the authors' leak: momentum takes the image's gradient in
+    assert (
+        torch.equal(before, state) != heads_move
+    )  # the authors' leak: momentum takes the image's gradient in
 
 
 def test_learning_rates(tmp_path):
     train = config(tmp_path, profile="paper", **{"model.preset": "paper"}).train
     assert learning_rates(train, "image", 0, 100, 0) == (2.5e-4, 0.0)
     assert learning_rates(train, "video", 0, 100, 0) == (2.5e-5, 2.5e-3)
-    assert decay(train, 50, 100, 6) == pytest.approx(0.5 * 0.5**0.9) and decay(train, 50, 100, 5) == pytest.approx(
-        0.5**0.9
-    )
-    assert step_kinds(train, 5, True) == ["image", "video", "video", "image", "video", "video", "image", "video"]
+    assert decay(train, 50, 100, 6) == pytest.approx(0.5 * 0.5**0.9) and decay(
+        train, 50, 100, 5
+    ) == pytest.approx(0.5**0.9)
+    assert step_kinds(train, 5, True) == [
+        "image",
+        "video",
+        "video",
+        "image",
+        "video",
+        "video",
+        "image",
+        "video",
+    ]
     assert step_kinds(train, 3, False) == ["video"] * 3
 
 
@@ -154,20 +199,32 @@ def test_a_tracking_failure_never_costs_a_training(tmp_path, data, monkeypatch):
 
 def test_a_full_disk_is_one_line_and_keeps_the_last_state(tmp_path, data):
     params = write_params(tmp_path / "p.yaml", **TINY)
-    limit = (
-        "import resource,runpy,sys; resource.setrlimit(resource.RLIMIT_FSIZE,(100000,100000)); sys.argv=sys.argv[1:]; "
-    )
-    command = [sys.executable, "-c", limit + "runpy.run_module('pdnet.cli',run_name='__main__')", "pdnet", "train"]
+    limit = "import resource,runpy,sys; resource.setrlimit(resource.RLIMIT_FSIZE,(100000,100000)); sys.argv=sys.argv[1:]; "
+    command = [
+        sys.executable,
+        "-c",
+        limit + "runpy.run_module('pdnet.cli',run_name='__main__')",
+        "pdnet",
+        "train",
+    ]
     command += ["--params", str(params), "--data", str(data), "--out", str(tmp_path / "m")]
     done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 2 and "cannot be written" in done.stderr and "Traceback" not in done.stderr
+    assert (
+        done.returncode == 2
+        and "cannot be written" in done.stderr
+        and "Traceback" not in done.stderr
+    )
     assert not list((tmp_path / "m/state").glob("*")), "half a file was left"
 
 
 def test_a_dying_part_is_warned_about_and_logged(tmp_path, data, capfd):
-    training = Training(config(tmp_path, train__epochs=1, train__steps_per_epoch=1), data, tmp_path / "m")
+    training = Training(
+        config(tmp_path, train__epochs=1, train__steps_per_epoch=1), data, tmp_path / "m"
+    )
     branch = training.network.decoupling.branches[2]
-    with torch.no_grad():  # the first of three parts gets a logit of its own from its features' offset
+    with (
+        torch.no_grad()
+    ):  # the first of three parts gets a logit of its own from its features' offset
         branch[1].bias[:8] = 100.0
         training.network.decoupling.head.weight[:] = 1.0
     training.fit()
@@ -186,11 +243,17 @@ def test_training_in_half_precision(tmp_path, data):
 
 def test_a_frozen_encoder_is_taken_over_and_stays(tmp_path, data):
     start = Training(config(tmp_path, train__epochs=1), data, tmp_path / "start").fit()
-    chosen = config(tmp_path, train__start=str(start), train__freeze_encoder=True, train__image_steps="none")
+    chosen = config(
+        tmp_path, train__start=str(start), train__freeze_encoder=True, train__image_steps="none"
+    )
     after = load_network(Training(chosen, data, tmp_path / "after").fit())
     before = load_network(start)
     theirs, ours = before.encoder.state_dict(), after.encoder.state_dict()
     assert all(torch.equal(theirs[name], ours[name]) for name in theirs)
     assert not torch.equal(before.head.weight, after.head.weight)
-    with pytest.raises(InputError, match=r"train\.start: .* has the encoder \('resnet18', 16, 'multiply'\)"):
-        Training(config(tmp_path, train__start=str(start), model__channels=32), data, tmp_path / "other")
+    with pytest.raises(
+        InputError, match=r"train\.start: .* has the encoder \('resnet18', 16, 'multiply'\)"
+    ):
+        Training(
+            config(tmp_path, train__start=str(start), model__channels=32), data, tmp_path / "other"
+        )

@@ -12,7 +12,11 @@ from PIL import Image, UnidentifiedImageError
 from pdnet.errors import InputError
 
 JPEG_END = b"\xff\xd9"
-GREY_PNG = (b"\x89PNG\r\n\x1a\n", b"\x08\x00", b"IEND\xaeB`\x82")  # signature, 8 bits of grey (bytes 24, 25), end
+GREY_PNG = (
+    b"\x89PNG\r\n\x1a\n",
+    b"\x08\x00",
+    b"IEND\xaeB`\x82",
+)  # signature, 8 bits of grey (bytes 24, 25), end
 
 
 def read_frame(path: Path) -> np.ndarray:
@@ -23,7 +27,9 @@ def read_frame(path: Path) -> np.ndarray:
     """
     data = _read_bytes(path)
     if data[:2] == b"\xff\xd8" and JPEG_END not in data[-4096:]:
-        raise InputError(f"{path}: truncated JPEG ({len(data)} bytes, no end marker); fetch or export it again")
+        raise InputError(
+            f"{path}: truncated JPEG ({len(data)} bytes, no end marker); fetch or export it again"
+        )
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
     if image is None:
         raise InputError(f"{path}: not a readable image; fetch or export it again")
@@ -38,14 +44,18 @@ def read_labels(path: Path) -> np.ndarray:
     """
     data = _read_bytes(path)
     if (data[:8], data[24:26], data[-8:]) == GREY_PNG:
-        labels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)  # twice as fast as Pillow
+        labels = cv2.imdecode(
+            np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED
+        )  # twice as fast as Pillow
         if labels is not None:
             return labels
     try:
         with Image.open(BytesIO(data)) as image:
             labels = np.asarray(image)
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise InputError(f"{path}: not a readable image ({error}); fetch or export it again") from error
+        raise InputError(
+            f"{path}: not a readable image ({error}); fetch or export it again"
+        ) from error
     if labels.ndim == 3:
         labels = labels[..., :1] if labels.shape[2] == 2 else labels[..., :3]  # without alpha
         labels = labels.max(2)

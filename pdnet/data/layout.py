@@ -5,18 +5,25 @@ ROOT/Keyframes/480p/CLIP/FRAME.jpg          annotated frames
 ROOT/Annotations/480p/CLIP/FRAME.png        their masks, any non-zero is foreground
 ROOT/Frames/480p/CLIP/FRAME.jpg             frames in between, where a source has them
 ROOT/Images/SET/{img,mask}/NAME.{jpg,png}   single images of people
+ROOT/Parts/480p/CLIP/FRAME.png              true body parts, where the clip was rendered
 """
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from pdnet.base.files import file_hash
 from pdnet.data.images import image_size
 from pdnet.errors import InputError
 
 SETS = ("train", "val")
+TRAINED_ON = ("ImageSets", "Keyframes", "Annotations", "Images")
+SCORED_ON = ("ImageSets", "Keyframes", "Annotations", "Parts")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 SHOWN_PROBLEMS = 20
 
 
@@ -47,6 +54,24 @@ class Clip:
         """Its mask."""
         return self.root / "Annotations" / "480p" / self.name / f"{stem}.png"
 
+    def parts(self, stem: str) -> Path:
+        """The true body parts of an annotated frame; only rendered clips have the file."""
+        return self.root / "Parts" / "480p" / self.name / f"{stem}.png"
+
+    def scored_frames(self, include_first_last: bool = False) -> tuple[str, ...]:
+        """The annotated frames that count: all but the first and the last, as the official evaluator's default.
+
+        Raises:
+            InputError: none is left.
+        """
+        frames = self.frames if include_first_last else self.frames[1:-1]
+        if not frames:
+            raise InputError(
+                f"{self.name}: {len(self.frames)} annotated frame(s), none left without the first and last; "
+                "use --include-first-last"
+            )
+        return frames
+
 
 @dataclass(frozen=True)
 class Tree:
@@ -62,12 +87,14 @@ class Tree:
             InputError: the tree has no such list, or it is empty.
         """
         if not self.sets.get(name):
-            raise InputError(f"{self.root}/ImageSets/{name}.txt: missing or empty; the split list names a clip a line")
+            raise InputError(
+                f"{self.root}/ImageSets/{name}.txt: missing or empty; the split list names a clip a line"
+            )
         return self.sets[name]
 
 
 def _frame_file(folder: Path, stem: str) -> Path:
-    for suffix in (".jpg", ".jpeg", ".png"):
+    for suffix in IMAGE_SUFFIXES:
         if (folder / (stem + suffix)).exists():
             return folder / (stem + suffix)
     return folder / f"{stem}.jpg"
@@ -86,7 +113,11 @@ def stems(folder: Path, suffixes: tuple[str, ...]) -> tuple[str, ...]:
     """Sorted stems of a folder's images; hidden files are left out. Empty if there is no such folder."""
     if not folder.is_dir():
         return ()
-    return tuple(sorted(p.stem for p in folder.iterdir() if p.suffix.lower() in suffixes and p.name[0] != "."))
+    return tuple(
+        sorted(
+            p.stem for p in folder.iterdir() if p.suffix.lower() in suffixes and p.name[0] != "."
+        )
+    )
 
 
 def read_tree(root: Path) -> Tree:
@@ -99,7 +130,9 @@ def read_tree(root: Path) -> Tree:
     if not root.is_dir():
         raise InputError(f"{root}: no such folder; expected a data set in the MVPS layout")
     if not any((root / "ImageSets" / f"{name}.txt").is_file() for name in SETS):
-        raise InputError(f"{root}: no ImageSets/train.txt or ImageSets/val.txt; is this a data set in the MVPS layout?")
+        raise InputError(
+            f"{root}: no ImageSets/train.txt or ImageSets/val.txt; is this a data set in the MVPS layout?"
+        )
     sets = {name: tuple(_read_clip(root, clip) for clip in read_list(root, name)) for name in SETS}
     return Tree(root, sets)
 
@@ -115,7 +148,9 @@ def problems(tree: Tree) -> list[str]:
     found: list[str] = []
     for name in SETS:
         names = [clip.name for clip in tree.sets[name]]
-        found += [f"ImageSets/{name}.txt: clip '{clip}' is listed twice" for clip in _repeated(names)]
+        found += [
+            f"ImageSets/{name}.txt: clip '{clip}' is listed twice" for clip in _repeated(names)
+        ]
     both = sorted({c.name for c in tree.sets["train"]} & {c.name for c in tree.sets["val"]})
     found += [f"ImageSets: clip '{clip}' is in both train.txt and val.txt" for clip in both]
     clips = {clip.name: clip for name in SETS for clip in tree.sets[name]}
@@ -135,7 +170,11 @@ def check(tree: Tree) -> None:
     """
     found = problems(tree)
     if found:
-        raise InputError("\n".join([f"{tree.root}: {len(found)} problem(s)", *found[:SHOWN_PROBLEMS], *_more(found)]))
+        raise InputError(
+            "\n".join(
+                [f"{tree.root}: {len(found)} problem(s)", *found[:SHOWN_PROBLEMS], *_more(found)]
+            )
+        )
 
 
 def _more(found: list[str]) -> list[str]:
@@ -147,11 +186,17 @@ def _clip_problems(clip: Clip) -> list[str]:
     masks_folder = clip.root / "Annotations" / "480p" / clip.name
     if not frames_folder.is_dir() and not masks_folder.is_dir():
         return [f"{clip.name}: in a split list but not on disk"]
-    frames, masks = stems(frames_folder, (".jpg", ".jpeg", ".png")), stems(masks_folder, (".png",))
+    frames, masks = stems(frames_folder, IMAGE_SUFFIXES), stems(masks_folder, (".png",))
     if not frames and not masks:
         return [f"{clip.name}: empty clip, no frames and no masks"]
-    lines = [f"{clip.name}/{stem}: missing mask {clip.mask(stem)}" for stem in sorted(set(frames) - set(masks))]
-    lines += [f"{clip.name}/{stem}: missing frame for the mask" for stem in sorted(set(masks) - set(frames))]
+    lines = [
+        f"{clip.name}/{stem}: missing mask {clip.mask(stem)}"
+        for stem in sorted(set(frames) - set(masks))
+    ]
+    lines += [
+        f"{clip.name}/{stem}: missing frame for the mask"
+        for stem in sorted(set(masks) - set(frames))
+    ]
     for stem in sorted(set(frames) & set(masks)):
         try:
             frame, mask = image_size(clip.frame(stem)), image_size(clip.mask(stem))
@@ -159,7 +204,9 @@ def _clip_problems(clip: Clip) -> list[str]:
             lines.append(str(error))
             continue
         if frame != mask:
-            lines.append(f"{clip.name}/{stem}: mask is {mask[1]}x{mask[0]}, its frame {frame[1]}x{frame[0]}")
+            lines.append(
+                f"{clip.name}/{stem}: mask is {mask[1]}x{mask[0]}, its frame {frame[1]}x{frame[0]}"
+            )
     return lines
 
 
@@ -176,16 +223,37 @@ def image_pairs(root: Path) -> list[tuple[Path, Path]]:
     pairs, found = [], []
     for folder in sorted((root / "Images").glob("*")) if (root / "Images").is_dir() else []:
         images, masks = (_by_stem(folder / kind) for kind in ("img", "mask"))
-        found += [f"{folder.name}/{stem}: image without mask" for stem in sorted(images.keys() - masks.keys())]
-        found += [f"{folder.name}/{stem}: mask without image" for stem in sorted(masks.keys() - images.keys())]
+        found += [
+            f"{folder.name}/{stem}: image without mask"
+            for stem in sorted(images.keys() - masks.keys())
+        ]
+        found += [
+            f"{folder.name}/{stem}: mask without image"
+            for stem in sorted(masks.keys() - images.keys())
+        ]
         pairs += [(images[stem], masks[stem]) for stem in sorted(images.keys() & masks.keys())]
     if found:
-        raise InputError("\n".join([f"{root}/Images: {len(found)} problem(s)", *found[:SHOWN_PROBLEMS], *_more(found)]))
+        raise InputError(
+            "\n".join(
+                [f"{root}/Images: {len(found)} problem(s)", *found[:SHOWN_PROBLEMS], *_more(found)]
+            )
+        )
     return pairs
 
 
 def _by_stem(folder: Path) -> dict[str, Path]:
-    suffixes = (".jpg", ".jpeg", ".png")
     if not folder.is_dir():
         return {}
-    return {p.stem: p for p in folder.iterdir() if p.suffix.lower() in suffixes and p.name[0] != "."}
+    files = (path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    return {path.stem: path for path in files if path.name[0] != "."}
+
+
+def data_hash(root: Path, folders: Sequence[str]) -> str:
+    """SHA-256 over names and contents of the files in some folders of a tree."""
+    digest = hashlib.sha256()
+    for folder in folders:
+        for file in sorted((root / folder).rglob("*")):
+            if file.is_file():
+                digest.update(str(file.relative_to(root)).encode())
+                digest.update(file_hash(file).encode())
+    return digest.hexdigest()

@@ -35,10 +35,18 @@ class Augmentation:
 def draw_augmentation(rng: np.random.Generator, crop: float) -> Augmentation:
     """Crops away 0 ... `crop` of height and of width at a random offset; flips with probability 1/2."""
     height, width = 1 - rng.uniform(0, crop, 2)
-    return Augmentation(rng.uniform(0, 1 - height), rng.uniform(0, 1 - width), height, width, bool(rng.random() < 0.5))
+    return Augmentation(
+        rng.uniform(0, 1 - height),
+        rng.uniform(0, 1 - width),
+        height,
+        width,
+        bool(rng.random() < 0.5),
+    )
 
 
-def apply(image: np.ndarray, augmentation: Augmentation | None, size: tuple[int, int]) -> np.ndarray:
+def apply(
+    image: np.ndarray, augmentation: Augmentation | None, size: tuple[int, int]
+) -> np.ndarray:
     """Crop, flip and resize (bilinear, aspect ignored) to `size` (H, W); masks come as float and stay soft."""
     if augmentation is not None:
         h, w = image.shape[:2]
@@ -49,16 +57,24 @@ def apply(image: np.ndarray, augmentation: Augmentation | None, size: tuple[int,
         if augmentation.flip:
             image = image[:, ::-1]
     # antialiased when it shrinks, plain bilinear when it enlarges
-    how = cv2.INTER_AREA if size[0] < image.shape[0] and size[1] < image.shape[1] else cv2.INTER_LINEAR
+    how = (
+        cv2.INTER_AREA
+        if size[0] < image.shape[0] and size[1] < image.shape[1]
+        else cv2.INTER_LINEAR
+    )
     return cv2.resize(np.ascontiguousarray(image), size[::-1], interpolation=how)
 
 
-def frame_tensor(frame: np.ndarray, size: tuple[int, int], augmentation: Augmentation | None = None) -> Tensor:
+def frame_tensor(
+    frame: np.ndarray, size: tuple[int, int], augmentation: Augmentation | None = None
+) -> Tensor:
     """(h, w, 3) uint8 RGB -> (3, H, W) float in 0..1."""
     return torch.from_numpy(apply(frame, augmentation, size)).permute(2, 0, 1).float().div_(255)
 
 
-def mask_tensor(mask: np.ndarray, size: tuple[int, int], augmentation: Augmentation | None = None) -> Tensor:
+def mask_tensor(
+    mask: np.ndarray, size: tuple[int, int], augmentation: Augmentation | None = None
+) -> Tensor:
     """(h, w) bool -> (1, H, W) float in 0..1, soft at the border."""
     return torch.from_numpy(apply(mask.astype(np.float32), augmentation, size))[None]
 
@@ -78,7 +94,13 @@ class PairDataset(Dataset):
     """
 
     def __init__(
-        self, clips: Sequence[Clip], size: tuple[int, int], crop: float | None, reference: str, seed: int
+        self,
+        clips: Sequence[Clip],
+        *,
+        size: tuple[int, int],
+        crop: float | None,
+        reference: str,
+        seed: int,
     ) -> None:
         self.samples = [(clip, stem) for clip in clips for stem in clip.frames]
         self.size, self.crop, self.reference, self.seed = size, crop, reference, seed
@@ -91,7 +113,11 @@ class PairDataset(Dataset):
         epoch, index = key
         rng = np.random.default_rng((self.seed, 1, epoch, index))
         clip, stem = self.samples[index]
-        other = clip.frames[0] if self.reference == "first" else clip.frames[rng.integers(len(clip.frames))]
+        other = (
+            clip.frames[0]
+            if self.reference == "first"
+            else clip.frames[rng.integers(len(clip.frames))]
+        )
         draw = None if self.crop is None else draw_augmentation(rng, self.crop)
         pair = {}
         for name, frame in (("", stem), ("reference_", other)):
@@ -105,7 +131,12 @@ class ImageDataset(Dataset):
     """Single images of people for the image steps; target and reference are the image itself."""
 
     def __init__(
-        self, pairs: Sequence[tuple[Path, Path]], size: tuple[int, int], crop: float | None, seed: int
+        self,
+        pairs: Sequence[tuple[Path, Path]],
+        *,
+        size: tuple[int, int],
+        crop: float | None,
+        seed: int,
     ) -> None:
         self.pairs, self.size, self.crop, self.seed = pairs, size, crop, seed
 
@@ -140,7 +171,15 @@ class EpochSampler:
     """
 
     def __init__(
-        self, samples: int, batch_size: int, steps: int, epochs: int, seed: int, stream: int, start: tuple[int, int]
+        self,
+        samples: int,
+        *,
+        batch_size: int,
+        steps: int,
+        epochs: int,
+        seed: int,
+        stream: int,
+        start: tuple[int, int],
     ) -> None:
         self.samples, self.batch_size, self.steps, self.epochs = samples, batch_size, steps, epochs
         self.seed, self.stream, self.start = seed, stream, start
@@ -154,6 +193,11 @@ class EpochSampler:
         for epoch in range(first, self.epochs):
             rng = np.random.default_rng((self.seed, 10 + self.stream, epoch))
             wanted = self.steps * self.batch_size
-            order = np.concatenate([rng.permutation(self.samples) for _ in range(-(-wanted // self.samples))])
+            order = np.concatenate(
+                [rng.permutation(self.samples) for _ in range(-(-wanted // self.samples))]
+            )
             for step in range(skip if epoch == first else 0, self.steps):
-                yield [(epoch, int(i)) for i in order[step * self.batch_size : (step + 1) * self.batch_size]]
+                yield [
+                    (epoch, int(i))
+                    for i in order[step * self.batch_size : (step + 1) * self.batch_size]
+                ]

@@ -36,7 +36,9 @@ def geometric_concentration(masks: Tensor, smoothing: float = 0.0) -> Tensor:
     return (((v - centre_v) ** 2 + (u - centre_u) ** 2) * share).sum((1, 2, 3)).mean()
 
 
-def semantic_consistency(masks: Tensor, portrait: Tensor, features: Tensor, basis: Tensor) -> Tensor:
+def semantic_consistency(
+    masks: Tensor, portrait: Tensor, features: Tensor, basis: Tensor
+) -> Tensor:
     """Mean squared difference of the portrait's features and their reconstruction from one vector per part.
 
     mean |Y * V - sum_k R_k ReLU(w_k)|^2 over batch, channels and pixels.

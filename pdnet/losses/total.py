@@ -7,7 +7,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pdnet.config import LossConfig
-from pdnet.losses.parts import area_variance, geometric_concentration, orthonormality, semantic_consistency
+from pdnet.losses.parts import (
+    area_variance,
+    geometric_concentration,
+    orthonormality,
+    semantic_consistency,
+)
 from pdnet.losses.segmentation import segmentation_loss
 from pdnet.model.backbone import build_backbone, load_pretrained
 from pdnet.model.blocks import resize
@@ -24,8 +29,12 @@ class FeatureNetwork(nn.Module):
         load_pretrained(self.backbone, config.feature_network, config.feature_weights)
         self.layer, self.unit = config.feature_layer, config.feature_normalise
         self.channels = self.backbone.channels[self.layer]
-        self.register_buffer("mean", torch.tensor(self.backbone.mean).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(self.backbone.std).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer(
+            "mean", torch.tensor(self.backbone.mean).view(1, 3, 1, 1), persistent=False
+        )
+        self.register_buffer(
+            "std", torch.tensor(self.backbone.std).view(1, 3, 1, 1), persistent=False
+        )
         self.requires_grad_(False)
         self.eval()
 
@@ -46,12 +55,20 @@ class PDNetLoss(nn.Module):
     Args:
         config: weights and readings.
         parts: p of the network; with p = 1 the part losses are off, as in the paper's Table 4.
+        activation: the model's part activation.
         has_parts: False for the network without IPDA.
     """
 
-    def __init__(self, config: LossConfig, parts: int, has_parts: bool = True) -> None:
+    def __init__(
+        self,
+        config: LossConfig,
+        *,
+        parts: int,
+        activation: str = "softmax",
+        has_parts: bool = True,
+    ) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.activation = config, activation
         self.part_losses = has_parts and parts > 1
         self.semantic = self.part_losses and config.semantic > 0
         if self.semantic:
@@ -59,7 +76,13 @@ class PDNetLoss(nn.Module):
             self.basis = nn.Parameter(torch.randn(parts, self.features.channels).abs())
 
     def video_step(
-        self, output: Output, target: Tensor, reference: Tensor, mask: Tensor, reference_mask: Tensor, activation: str
+        self,
+        output: Output,
+        *,
+        target: Tensor,
+        reference: Tensor,
+        mask: Tensor,
+        reference_mask: Tensor,
     ) -> dict[str, Tensor]:
         """Loss of a pair of frames.
 
@@ -67,21 +90,24 @@ class PDNetLoss(nn.Module):
             output: of the pairwise forward, with auxiliary logits.
             target, reference: (B, 3, H, W) RGB in 0..1, for the feature network.
             mask, reference_mask: (B, 1, H, W) in 0..1.
-            activation: the model's part activation.
 
         Returns:
             `total` and its terms, each already weighted.
         """
         c = self.config
         terms = {"final": segmentation_loss(output.logits, mask, c)}
-        terms["auxiliary"] = c.auxiliary * self._supervised(output.auxiliary_logits, output.parts, mask)
+        terms["auxiliary"] = c.auxiliary * self._supervised(
+            output.auxiliary_logits, output.parts, mask
+        )
         scale = c.auxiliary * c.reference
         if output.reference_parts is not None:
-            supervised = self._supervised(output.reference_auxiliary_logits, output.reference_parts, reference_mask)
+            supervised = self._supervised(
+                output.reference_auxiliary_logits, output.reference_parts, reference_mask
+            )
             terms["reference"] = scale * supervised
         if self.part_losses:
-            own = self.part_terms(output.parts, target, mask, activation)
-            other = self.part_terms(output.reference_parts, reference, reference_mask, activation)
+            own = self.part_terms(output.parts, target, mask)
+            other = self.part_terms(output.reference_parts, reference, reference_mask)
             for name in own:
                 terms[name] = c.auxiliary * own[name] + scale * other[name]
         terms["total"] = sum(terms.values())
@@ -90,31 +116,37 @@ class PDNetLoss(nn.Module):
     def image_step(self, output: Output, mask: Tensor) -> dict[str, Tensor]:
         """Loss of single images (target = reference = image): final and auxiliary maps, no part losses."""
         terms = {"final": segmentation_loss(output.logits, mask, self.config)}
-        terms["auxiliary"] = self.config.auxiliary * self._supervised(output.auxiliary_logits, output.parts, mask)
+        terms["auxiliary"] = self.config.auxiliary * self._supervised(
+            output.auxiliary_logits, output.parts, mask
+        )
         terms["total"] = sum(terms.values())
         return terms
 
-    def part_terms(self, parts: Parts, image: Tensor, mask: Tensor, activation: str) -> dict[str, Tensor]:
+    def part_terms(self, parts: Parts, image: Tensor, mask: Tensor) -> dict[str, Tensor]:
         """eqs. (6) and (7) of one frame: parts masked by the truth and by the saliency, combined.
 
         Args:
             parts: of the frame.
             image: (B, 3, H, W) RGB in 0..1.
             mask: (B, 1, H, W).
-            activation: the model's part activation.
         """
         c = self.config
-        truth, saliency, predictions = self.on_one_grid(parts, mask, activation)
+        truth, saliency, predictions = self.on_one_grid(parts, mask)
         true_masks, predicted_masks = truth * predictions, saliency * predictions
 
         def combined(of_truth: Tensor, of_saliency: Tensor) -> Tensor:
             # the authors' code halves only the second term; eq. (6) halves both
-            return of_truth + of_saliency / 2 if c.combine == "official" else (of_truth + of_saliency) / 2
+            return (
+                of_truth + of_saliency / 2
+                if c.combine == "official"
+                else (of_truth + of_saliency) / 2
+            )
 
         terms = {}
         if c.geometric:
             terms["geometric"] = c.geometric * combined(
-                geometric_concentration(true_masks, c.smoothing), geometric_concentration(predicted_masks, c.smoothing)
+                geometric_concentration(true_masks, c.smoothing),
+                geometric_concentration(predicted_masks, c.smoothing),
             )
         if self.semantic:
             features = resize(self.features(image), truth.shape[-2:])
@@ -125,17 +157,27 @@ class PDNetLoss(nn.Module):
             if c.orthonormal:
                 terms["orthonormal"] = c.orthonormal * orthonormality(self.basis)
         if c.area:
-            terms["area"] = c.area * (area_variance(true_masks) + area_variance(predicted_masks)) / 2
+            terms["area"] = (
+                c.area * (area_variance(true_masks) + area_variance(predicted_masks)) / 2
+            )
         return terms
 
-    def on_one_grid(self, parts: Parts, mask: Tensor, activation: str) -> tuple[Tensor, Tensor, Tensor]:
+    def on_one_grid(self, parts: Parts, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Truth, saliency and part predictions on the part grid, or all at full size as the authors have it."""
         if self.config.resolution == "grid":
             truth = F.interpolate(mask.float(), size=parts.masks.shape[-2:], mode="area")
-            return truth, parts.saliency_logits.float().sigmoid(), part_predictions(parts.logits.float(), activation)
+            return (
+                truth,
+                parts.saliency_logits.float().sigmoid(),
+                part_predictions(parts.logits.float(), self.activation),
+            )
         size = mask.shape[-2:]
         saliency = resize(parts.saliency_logits.float(), size).sigmoid()
-        return mask.float(), saliency, part_predictions(resize(parts.logits.float(), size), activation)
+        return (
+            mask.float(),
+            saliency,
+            part_predictions(resize(parts.logits.float(), size), self.activation),
+        )
 
     def _supervised(self, auxiliary: list[Tensor], parts: Parts | None, mask: Tensor) -> Tensor:
         maps = [*auxiliary, *([parts.saliency_logits] if parts is not None else [])]

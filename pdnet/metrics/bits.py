@@ -36,7 +36,9 @@ def _inner(grid: Grid) -> tuple[int, int]:
     """Bits of the pixels not in the last column, and of those not in the last row."""
 
     def rows(width: int, count: int) -> int:
-        return int.from_bytes(((1 << width) - 1).to_bytes(grid.stride // 8, "little") * count, "little")
+        return int.from_bytes(
+            ((1 << width) - 1).to_bytes(grid.stride // 8, "little") * count, "little"
+        )
 
     return rows(grid.width - 1, grid.height), rows(grid.width, grid.height - 1)
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
+from pdnet.base.files import write_json, write_table
+from pdnet.base.parallel import each
 from pdnet.data.images import read_labels, read_mask
 from pdnet.data.layout import SHOWN_PROBLEMS, Clip, read_tree
 from pdnet.errors import InputError
-from pdnet.files import write_json, write_text
 from pdnet.metrics.region_contour import COLUMNS, ClipScore, frame_scores
-from pdnet.parallel import each
 
 BINARY = (0, 1, 255)  # values a binary mask may hold
 CHUNK = 40  # frames that a worker scores at a time
@@ -27,17 +27,6 @@ class Job:
     predictions: Path
     frames: tuple[str, ...]
     threshold: float | None
-
-
-def scored_frames(clip: Clip, include_first_last: bool) -> tuple[str, ...]:
-    """The annotated frames that count: all but the first and the last, as the official evaluator's default."""
-    frames = clip.frames if include_first_last else clip.frames[1:-1]
-    if not frames:
-        raise InputError(
-            f"{clip.name}: {len(clip.frames)} annotated frame(s), none left without the first and last; "
-            "use --include-first-last"
-        )
-    return frames
 
 
 def read_prediction(path: Path, size: tuple[int, int], threshold: float | None) -> np.ndarray:
@@ -62,7 +51,9 @@ def read_prediction(path: Path, size: tuple[int, int], threshold: float | None) 
         return labels > threshold * 255
     foreground = labels > 0
     peak = labels.max(initial=0)
-    grey = peak not in BINARY or (peak > 0 and np.count_nonzero(labels == peak) != np.count_nonzero(foreground))
+    grey = peak not in BINARY or (
+        peak > 0 and np.count_nonzero(labels == peak) != np.count_nonzero(foreground)
+    )
     if grey:
         raise InputError(
             f"{path}: grey values (peak {peak}), not a binary mask; give --threshold 0.5 to cut at one half"
@@ -75,8 +66,10 @@ def _score(job: Job) -> list[tuple[float, float]]:
     values = []
     for stem in job.frames:
         truth = read_mask(job.clip.mask(stem))
-        prediction = read_prediction(job.predictions / job.clip.name / f"{stem}.png", truth.shape, job.threshold)
-        values.append(frame_scores(truth, prediction))
+        prediction = read_prediction(
+            job.predictions / job.clip.name / f"{stem}.png", truth.shape, job.threshold
+        )
+        values.append(frame_scores(prediction, truth))
     return values
 
 
@@ -84,6 +77,7 @@ def score_folder(
     predictions: Path,
     root: Path,
     set_name: str = "val",
+    *,
     include_first_last: bool = False,
     threshold: float | None = None,
     workers: int = 0,
@@ -110,12 +104,14 @@ def score_folder(
     for clip in clips:
         if not clip.frames:
             raise InputError(f"{clip.name}: no annotations in {root}/Annotations/480p")
-    frames = {clip.name: scored_frames(clip, include_first_last) for clip in clips}
+    frames = {clip.name: clip.scored_frames(include_first_last) for clip in clips}
     paths = [predictions / name / f"{stem}.png" for name, stems in frames.items() for stem in stems]
     missing = [path for path in paths if not path.is_file()]
     if missing:
         shown = [str(path) for path in missing[:SHOWN_PROBLEMS]]
-        raise InputError("\n".join([f"{predictions}: {len(missing)} prediction(s) missing", *shown]))
+        raise InputError(
+            "\n".join([f"{predictions}: {len(missing)} prediction(s) missing", *shown])
+        )
     jobs = [
         Job(clip, predictions, frames[clip.name][start : start + CHUNK], threshold)
         for clip in clips
@@ -137,20 +133,21 @@ def overall(scores: dict[str, ClipScore]) -> dict[str, float]:
 
 def write_results(scores: dict[str, ClipScore], out: Path, set_name: str) -> None:
     """Writes the official evaluator's two CSV files (six decimals) and a JSON with per-frame values."""
-    total = overall(scores)
-    write_text(out / f"global_results-{set_name}.csv", _csv([COLUMNS, [_number(total[c]) for c in COLUMNS]]))
-    rows = [(name, score.row()) for name, score in scores.items()]
-    lines = [["Sequence", *COLUMNS], *([name, *(_number(row[c]) for c in COLUMNS)] for name, row in rows)]
-    write_text(out / f"per-sequence_results-{set_name}.csv", _csv(lines))
+    write_table(out / f"global_results-{set_name}.csv", [_six_decimals(overall(scores))])
+    rows = {name: score.row() for name, score in scores.items()}
+    sequences = [{"Sequence": name, **_six_decimals(row)} for name, row in rows.items()]
+    write_table(out / f"per-sequence_results-{set_name}.csv", sequences)
     frames = {
-        name: {"frames": list(s.frames), "J": s.j.tolist(), "F": s.f.tolist(), **s.row()} for name, s in scores.items()
+        name: {
+            "frames": list(score.frames),
+            "J": score.j.tolist(),
+            "F": score.f.tolist(),
+            **rows[name],
+        }
+        for name, score in scores.items()
     }
     write_json(out / f"per-frame_results-{set_name}.json", frames)
 
 
-def _number(value: float) -> str:
-    return f"{value:.6f}"
-
-
-def _csv(lines: list) -> str:
-    return "".join(",".join(line) + "\n" for line in lines)
+def _six_decimals(row: dict[str, float]) -> dict[str, str]:
+    return {name: f"{row[name]:.6f}" for name in COLUMNS}

@@ -7,8 +7,6 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
-from pdnet.sample.body import PARTS_PER_PERSON
-
 
 def part_labels(part_masks: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """The strongest part of every pixel.
@@ -24,11 +22,6 @@ def part_labels(part_masks: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return np.argmax(maps, axis=0)
 
 
-def body_parts(labels: np.ndarray) -> np.ndarray:
-    """Rendered labels (0 background, 10 * person + 1 + part) -> body part 0..9, -1 on the background."""
-    return np.where(labels > 0, (labels.astype(int) - 1) % PARTS_PER_PERSON, -1)
-
-
 def agreement(found: np.ndarray, truth: np.ndarray) -> dict[str, float]:
     """Agreement of two labellings of the same pixels.
 
@@ -40,10 +33,16 @@ def agreement(found: np.ndarray, truth: np.ndarray) -> dict[str, float]:
         nmi, ari (1 is perfect, about 0 is chance), and matched_iou: mean over the found parts of the IoU with the
         body part that the best one-to-one assignment gives them.
     """
-    scores = {"nmi": normalized_mutual_info_score(truth, found), "ari": adjusted_rand_score(truth, found)}
+    scores = {
+        "nmi": normalized_mutual_info_score(truth, found),
+        "ari": adjusted_rand_score(truth, found),
+    }
     overlap = overlap_matrix(found, truth)
     rows, columns = linear_sum_assignment(-overlap)
-    return {**{k: float(v) for k, v in scores.items()}, "matched_iou": float(overlap[rows, columns].mean())}
+    return {
+        **{k: float(v) for k, v in scores.items()},
+        "matched_iou": float(overlap[rows, columns].mean()),
+    }
 
 
 def overlap_matrix(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
@@ -74,7 +73,10 @@ def identity(found: np.ndarray, truth: np.ndarray, frame: np.ndarray) -> dict[st
     np.add.at(votes, (frame, truth, found), 1)
     seen, favourite = votes.sum(2) > 0, votes.argmax(2)
     kept = {}
-    for name, earlier in (("to_reference", np.zeros(frames, int)), ("over_time", np.maximum(0, np.arange(frames) - 1))):
+    for name, earlier in (
+        ("to_reference", np.zeros(frames, int)),
+        ("over_time", np.maximum(0, np.arange(frames) - 1)),
+    ):
         mine = favourite[earlier[frame], truth] == found
         counted = seen[earlier[frame], truth] & (frame > 0)
         kept[name] = float(mine[counted].mean()) if counted.any() else float("nan")

@@ -50,29 +50,29 @@ def tolerance(height: int, width: int) -> int:
     return ceil(TOLERANCE * hypot(height, width))
 
 
-def region_similarity(found: np.ndarray, truth: np.ndarray) -> float:
+def region_similarity(prediction: np.ndarray, truth: np.ndarray) -> float:
     """Intersection over union of two bool masks; 1 where both are empty."""
-    union = np.count_nonzero(found | truth)
-    return np.count_nonzero(found & truth) / union if union else 1.0
+    union = np.count_nonzero(prediction | truth)
+    return np.count_nonzero(prediction & truth) / union if union else 1.0
 
 
-def frame_scores(truth: np.ndarray, prediction: np.ndarray) -> tuple[float, float]:
+def frame_scores(prediction: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
     """J and F of one frame.
 
     Args:
-        truth, prediction: (H, W) bool of one size.
+        prediction, truth: (H, W) bool of one size.
 
     Returns:
         J = intersection over union (1 where both are empty), and F = harmonic mean of boundary precision and
         recall within `tolerance`.
     """
     radius = tolerance(*truth.shape)
-    window = _window(truth | prediction)
+    window = _window(prediction | truth)
     if window is None:
         return 1.0, 1.0
-    truth, prediction = truth[window], prediction[window]
+    prediction, truth = prediction[window], truth[window]
     grid = Grid(*truth.shape, gap=radius)
-    a, b = pack(truth, grid), pack(prediction, grid)
+    a, b = pack(prediction, grid), pack(truth, grid)
     union = (a | b).bit_count()
     j = (a & b).bit_count() / union if union else 1.0
     return j, _contour(boundary(a, grid), boundary(b, grid), radius, grid)
@@ -86,7 +86,7 @@ def _window(union: np.ndarray) -> tuple[slice, slice] | None:
     return slice(max(0, top - 1), top + height + 1), slice(max(0, left - 1), left + width + 1)
 
 
-def _contour(truth: int, prediction: int, radius: int, grid: Grid) -> float:
+def _contour(prediction: int, truth: int, radius: int, grid: Grid) -> float:
     in_truth, in_prediction = truth.bit_count(), prediction.bit_count()
     if not in_truth and not in_prediction:
         return 1.0  # the whole frame is foreground in both
@@ -104,4 +104,8 @@ def statistics(values: np.ndarray) -> tuple[float, float, float]:
     """
     edges = (np.round(np.linspace(1, len(values), DECAY_BINS + 1) + 1e-10) - 1).astype(int)
     first, last = values[edges[0] : edges[1] + 1], values[edges[-2] : edges[-1] + 1]
-    return float(values.mean()), float((values > RECALL_AT).mean()), float(first.mean() - last.mean())
+    return (
+        float(values.mean()),
+        float((values > RECALL_AT).mean()),
+        float(first.mean() - last.mean()),
+    )

@@ -34,7 +34,8 @@ def flow_back(earlier: np.ndarray, later: np.ndarray) -> np.ndarray:
     size = earlier.shape[:2]
     grey = [
         cv2.cvtColor(
-            cv2.resize(f, None, fx=FLOW_SCALE, fy=FLOW_SCALE, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY
+            cv2.resize(f, None, fx=FLOW_SCALE, fy=FLOW_SCALE, interpolation=cv2.INTER_AREA),
+            cv2.COLOR_RGB2GRAY,
         )
         for f in (later, earlier)
     ]
@@ -57,7 +58,9 @@ def _grid(size: tuple[int, int]) -> np.ndarray:
 def warped_iou(masks: Sequence[np.ndarray], flows: Sequence[np.ndarray]) -> np.ndarray:
     """IoU of each mask with its predecessor brought forward by the flow; (n - 1,); 1 where both are empty."""
     steps = zip(masks[:-1], masks[1:], flows, strict=True)
-    return np.array([region_similarity(brought(earlier, flow), later) for earlier, later, flow in steps])
+    return np.array(
+        [region_similarity(brought(earlier, flow), later) for earlier, later, flow in steps]
+    )
 
 
 def flicker(masks: Sequence[np.ndarray], flows: Sequence[np.ndarray]) -> float:
@@ -80,7 +83,10 @@ def flicker(masks: Sequence[np.ndarray], flows: Sequence[np.ndarray]) -> float:
 def clip_stability(masks: Sequence[np.ndarray], flows: Sequence[np.ndarray]) -> dict[str, float]:
     """warped_iou (mean, 0..1) and flicker (per 100 frames) of a clip."""
     values = warped_iou(masks, flows)
-    return {"warped_iou": float(values.mean()) if len(values) else 1.0, "flicker": flicker(masks, flows)}
+    return {
+        "warped_iou": float(values.mean()) if len(values) else 1.0,
+        "flicker": flicker(masks, flows),
+    }
 
 
 def clip_flows(clip: Clip) -> list[np.ndarray]:
@@ -112,4 +118,7 @@ def mean_stability(
                 for stem, truth in zip(clip.frames, masks, strict=True)
             ]
         values.append(clip_stability(masks, [flow.astype(np.float32) for flow in flows[clip.name]]))
-    return {name: float(np.mean([value[name] for value in values])) for name in ("warped_iou", "flicker")}
+    return {
+        name: float(np.mean([value[name] for value in values]))
+        for name in ("warped_iou", "flicker")
+    }

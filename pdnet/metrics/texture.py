@@ -25,7 +25,9 @@ def _unordered(grey: np.ndarray) -> Iterator[np.ndarray]:
         there = grey[down:, max(0, right) : width + min(0, right)]
         difference = cv2.absdiff(here, there)
         rows = int(difference.max()) + 1
-        yield cv2.calcHist([difference, cv2.min(here, there)], [0, 1], None, [rows, LEVELS], [0, rows, 0, LEVELS])
+        yield cv2.calcHist(
+            [difference, cv2.min(here, there)], [0, 1], None, [rows, LEVELS], [0, rows, 0, LEVELS]
+        )
 
 
 def cooccurrence(grey: np.ndarray) -> np.ndarray:

@@ -45,7 +45,9 @@ class ResNetBackbone(Backbone):
         for part in ("conv1", "bn1", "relu", "maxpool", *self.layers):
             self.add_module(part, getattr(full, part))
         last = [getattr(self, layer)[-1] for layer in self.layers]
-        self.channels = tuple((b.conv3 if hasattr(b, "conv3") else b.conv2).out_channels for b in last)
+        self.channels = tuple(
+            (b.conv3 if hasattr(b, "conv3") else b.conv2).out_channels for b in last
+        )
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """See `Backbone.forward`."""
@@ -68,9 +70,13 @@ class TimmBackbone(Backbone):
         reductions = whole.feature_info.reduction()
         missing = [s for s in STRIDES if s not in reductions]
         if missing:
-            raise InputError(f"model.backbone: {name} has no feature map of stride {missing[0]} (it has {reductions})")
+            raise InputError(
+                f"model.backbone: {name} has no feature map of stride {missing[0]} (it has {reductions})"
+            )
         indices = tuple(reductions.index(s) for s in STRIDES[:maps])
-        self.body = timm.create_model(name, pretrained=False, features_only=True, out_indices=indices)
+        self.body = timm.create_model(
+            name, pretrained=False, features_only=True, out_indices=indices
+        )
         self.channels = tuple(self.body.feature_info.channels())
         if name == LITE0:  # the packaged weights were trained on (x - 127) / 128 with x in 0..255
             self.mean, self.std = (127 / 255,) * 3, (128 / 255,) * 3
@@ -103,7 +109,9 @@ def build_backbone(name: str, maps: int = 4) -> Backbone:
 
     if name not in timm.list_models():
         close = timm.list_models(f"*{name[:6]}*")[:5]
-        raise InputError(f"model.backbone: '{name}' is neither a torchvision ResNet nor a timm model; close: {close}")
+        raise InputError(
+            f"model.backbone: '{name}' is neither a torchvision ResNet nor a timm model; close: {close}"
+        )
     return TimmBackbone(name, maps)
 
 
@@ -128,7 +136,9 @@ def load_pretrained(backbone: Backbone, name: str, weights: str) -> None:
     wanted = backbone.state_dict()
     missing = [key for key in wanted if key not in state]
     if missing:
-        raise InputError(f"model.weights: {weights} has no entry '{missing[0]}' ({len(missing)} missing) for {name}")
+        raise InputError(
+            f"model.weights: {weights} has no entry '{missing[0]}' ({len(missing)} missing) for {name}"
+        )
     _check_shapes(wanted, state, weights)
     backbone.load_state_dict({key: state[key] for key in wanted})
 
@@ -136,7 +146,9 @@ def load_pretrained(backbone: Backbone, name: str, weights: str) -> None:
 def read_weight_file(path: Path) -> dict[str, Tensor]:
     """Reads a .safetensors or .pth file of tensors; pickles are read with `weights_only=True`."""
     if not path.is_file():
-        raise InputError(f"model.weights: no file {path}; give `imagenet`, `none` or an existing file")
+        raise InputError(
+            f"model.weights: no file {path}; give `imagenet`, `none` or an existing file"
+        )
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
@@ -144,7 +156,9 @@ def read_weight_file(path: Path) -> dict[str, Tensor]:
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise InputError(f"{path}: not a readable weight file ({str(error).splitlines()[0][:120]})") from error
+        raise InputError(
+            f"{path}: not a readable weight file ({str(error).splitlines()[0][:120]})"
+        ) from error
     if not isinstance(state, dict):
         raise InputError(f"{path}: holds a {type(state).__name__}, not a dictionary of tensors")
     for key in ("state_dict", "model"):
@@ -161,7 +175,9 @@ def _imagenet_state(name: str) -> dict[str, Tensor]:
     try:
         if name in list_models():
             # V1: the ImageNet weights of the paper's time; progress bar and checked hash are torch.hub's
-            return get_model_weights(name)["IMAGENET1K_V1"].get_state_dict(progress=True, check_hash=True)
+            return get_model_weights(name)["IMAGENET1K_V1"].get_state_dict(
+                progress=True, check_hash=True
+            )
         import timm
 
         return timm.create_model(name, pretrained=True).state_dict()
@@ -184,7 +200,9 @@ def _lite0_state() -> dict[str, Tensor]:
         )
     files = list(Path(spec.origin).parent.rglob("*.pth"))
     if len(files) != 1:
-        raise InputError(f"model.weights: {Path(spec.origin).parent} holds {len(files)} .pth files, one was expected")
+        raise InputError(
+            f"model.weights: {Path(spec.origin).parent} holds {len(files)} .pth files, one was expected"
+        )
     return torch.load(files[0], map_location="cpu", weights_only=True)
 
 
@@ -196,7 +214,9 @@ def _load_timm(backbone: TimmBackbone, name: str, state: dict[str, Tensor]) -> N
     wanted = whole.state_dict()
     if set(wanted) - set(state):
         if len(wanted) != len(state):
-            raise InputError(f"model.weights: {len(state)} entries do not fit {name}, which has {len(wanted)}")
+            raise InputError(
+                f"model.weights: {len(state)} entries do not fit {name}, which has {len(wanted)}"
+            )
         state = dict(zip(wanted, state.values(), strict=True))
     _check_shapes(wanted, state, name)
     body = backbone.body.state_dict()

@@ -9,7 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-def conv_bn_relu(inputs: int, outputs: int, kernel: int, groups: int = 1, relu: bool = True) -> nn.Sequential:
+def conv_bn_relu(
+    inputs: int, outputs: int, kernel: int, groups: int = 1, relu: bool = True
+) -> nn.Sequential:
     """Convolution (no bias, same size) -> batch norm -> ReLU."""
     layers: list[nn.Module] = [
         nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, groups=groups, bias=False),

@@ -23,13 +23,16 @@ class Encoder(nn.Module):
         checkpointing: recompute the backbone in the backward pass instead of keeping its activations.
     """
 
-    def __init__(self, backbone: Backbone, channels: int, fusion: str, checkpointing: bool = False) -> None:
+    def __init__(
+        self, backbone: Backbone, channels: int, fusion: str, checkpointing: bool = False
+    ) -> None:
         super().__init__()
         self.fusion = fusion
         self.checkpointing = checkpointing
         self.laterals = nn.ModuleList(conv_bn_relu(c, channels, 1) for c in backbone.channels)
         self.fuse = nn.ModuleList(
-            nn.Sequential(conv_bn_relu(channels, channels, 3), conv_bn_relu(channels, channels, 3)) for _ in range(3)
+            nn.Sequential(conv_bn_relu(channels, channels, 3), conv_bn_relu(channels, channels, 3))
+            for _ in range(3)
         )
         self.heads = nn.ModuleList(nn.Conv2d(channels, 1, 3, padding=1) for _ in range(4))
         initialise(self)
@@ -53,7 +56,9 @@ class Encoder(nn.Module):
             not asked for).
         """
         if self.checkpointing and self.training:
-            maps = checkpoint(self.backbone, image, use_reentrant=False, context_fn=self._recomputing)
+            maps = checkpoint(
+                self.backbone, image, use_reentrant=False, context_fn=self._recomputing
+            )
         else:
             maps = self.backbone(image)
         laterals = [layer(x) for layer, x in zip(self.laterals, maps, strict=True)]
@@ -62,11 +67,16 @@ class Encoder(nn.Module):
         for i in (2, 1, 0):
             top = resize(top, laterals[i].shape[-2:])
             levels.append(top)  # the auxiliary heads see the already upsampled maps
-            top = self.fuse[i](top * laterals[i] if self.fusion == "multiply" else top + laterals[i])
+            top = self.fuse[i](
+                top * laterals[i] if self.fusion == "multiply" else top + laterals[i]
+            )
         levels.append(top)
         if not auxiliary:
             return top, []
-        logits = [resize(head(x), image.shape[-2:]) for head, x in zip(self.heads, reversed(levels), strict=True)]
+        logits = [
+            resize(head(x), image.shape[-2:])
+            for head, x in zip(self.heads, reversed(levels), strict=True)
+        ]
         return top, logits
 
     def _recomputing(self) -> tuple[AbstractContextManager, AbstractContextManager]:

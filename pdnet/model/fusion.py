@@ -14,7 +14,9 @@ class SpatiotemporalFusion(nn.Module):
         super().__init__()
         self.expand = conv_bn_relu(part_channels, channels, 1)
         self.gate = nn.Conv2d(channels, channels, 1, bias=False)
-        self.fuse = nn.Sequential(conv_bn_relu(channels, channels, 3), conv_bn_relu(channels, channels, 3))
+        self.fuse = nn.Sequential(
+            conv_bn_relu(channels, channels, 3), conv_bn_relu(channels, channels, 3)
+        )
         initialise(self)
 
     def forward(self, appearance: Tensor, motion: Tensor) -> Tensor:

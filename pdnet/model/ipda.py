@@ -53,7 +53,9 @@ class Memory:
         mask = None
         if self.token_mask is not None and other.token_mask is not None:
             mask = torch.cat([self.token_mask, other.token_mask], 1)
-        return Memory(torch.cat([self.keys, other.keys], 1), torch.cat([self.values, other.values], 1), mask)
+        return Memory(
+            torch.cat([self.keys, other.keys], 1), torch.cat([self.values, other.values], 1), mask
+        )
 
 
 def part_predictions(logits: Tensor, activation: str) -> Tensor:
@@ -66,18 +68,24 @@ def part_predictions(logits: Tensor, activation: str) -> Tensor:
 class PartDecoupling(nn.Module):
     """Stage 1: appearance features -> saliency, part features and part predictions (fig. 6(a))."""
 
-    def __init__(self, channels: int, part_channels: int, parts: int, downsample: int, activation: str) -> None:
+    def __init__(
+        self, channels: int, part_channels: int, parts: int, downsample: int, activation: str
+    ) -> None:
         super().__init__()
         self.parts, self.downsample, self.activation = parts, downsample, activation
         c = part_channels
-        self.compress = nn.Sequential(conv_bn_relu(channels, channels, 3), conv_bn_relu(channels, c, 1))
+        self.compress = nn.Sequential(
+            conv_bn_relu(channels, channels, 3), conv_bn_relu(channels, c, 1)
+        )
         self.saliency = nn.Conv2d(c, 1, 3, padding=1)
         self.branches = nn.Sequential(
             conv_bn_relu(c, parts * c, 1),
             conv_bn_relu(parts * c, parts * c, 3, groups=parts),
             conv_bn_relu(parts * c, parts * c, 1, groups=parts),
         )
-        self.head = nn.Conv2d(c, 1, 3, padding=1)  # shared by all parts: keeps their features comparable
+        self.head = nn.Conv2d(
+            c, 1, 3, padding=1
+        )  # shared by all parts: keeps their features comparable
         if activation == "softmax_background":
             self.background = nn.Conv2d(c, 1, 3, padding=1)
         initialise(self)
@@ -93,7 +101,9 @@ class PartDecoupling(nn.Module):
         if self.activation == "softmax_background":
             logits = torch.cat([logits, self.background(z)], 1)
         predictions = part_predictions(logits, self.activation)
-        return Parts(features, logits, saliency_logits, predictions, saliency_logits.sigmoid() * predictions)
+        return Parts(
+            features, logits, saliency_logits, predictions, saliency_logits.sigmoid() * predictions
+        )
 
 
 class PartAttention(nn.Module):
@@ -142,7 +152,10 @@ class PartAttention(nn.Module):
             mask = reference.saliency_logits.sigmoid().flatten(2)[:, None]
         elif self.mask_keys == "part":
             mask = reference.masks.flatten(2)[:, None]
-        keys, values = self._tokens(self.key(reference.features)), self._tokens(self.value(reference.features))
+        keys, values = (
+            self._tokens(self.key(reference.features)),
+            self._tokens(self.value(reference.features)),
+        )
         return Memory(keys[:, None], values[:, None], mask)
 
     def weights(self, target: Parts, memory: Memory) -> Tensor:
@@ -163,16 +176,25 @@ class PartAttention(nn.Module):
         query = self._tokens(self.query(target.features))
         references = memory.keys.shape[1]
         if self.reference_fusion == "concat_tokens" and references > 1:
-            memory = Memory(*(_join_tokens(x) for x in (memory.keys, memory.values)), _join_mask(memory.token_mask))
+            memory = Memory(
+                *(_join_tokens(x) for x in (memory.keys, memory.values)),
+                _join_mask(memory.token_mask),
+            )
             references = 1
         query = query[:, None].expand(-1, references, -1, -1, -1).flatten(0, 1)
         bias = None
         if memory.token_mask is not None:
             # a weight in 0..1 on a token is its logarithm added to the scores
-            bias = memory.token_mask.flatten(0, 1).clamp_min(1e-6).log()[:, :, None, :].to(query.dtype)
+            bias = (
+                memory.token_mask.flatten(0, 1).clamp_min(1e-6).log()[:, :, None, :].to(query.dtype)
+            )
             bias = bias.expand(-1, self.parts, query.shape[2], -1)
         found = F.scaled_dot_product_attention(
-            query, memory.keys.flatten(0, 1), memory.values.flatten(0, 1), attn_mask=bias, scale=self.scale
+            query,
+            memory.keys.flatten(0, 1),
+            memory.values.flatten(0, 1),
+            attn_mask=bias,
+            scale=self.scale,
         )
         found = found.transpose(2, 3).reshape(b * references, -1, h, w)
         return self.output(found).view(b, references, -1, h, w).mean(1)

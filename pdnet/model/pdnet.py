@@ -77,7 +77,11 @@ class PDNet(nn.Module):
         self.encoder = Encoder(backbone, config.channels, config.fusion, config.checkpointing)
         if config.interaction == "ipda":
             self.decoupling = PartDecoupling(
-                config.channels, config.part_channels, config.parts, config.downsample, config.part_activation
+                config.channels,
+                config.part_channels,
+                config.parts,
+                config.downsample,
+                config.part_activation,
             )
             self.attention = PartAttention(
                 config.part_channels,
@@ -107,7 +111,9 @@ class PDNet(nn.Module):
         appearance, logits = self.encoder(target, auxiliary)
         if not self.has_parts:
             return self._with_motion(appearance, None, target.shape[-2:], logits)
-        if reference is target:  # a single image, or a clip's first frame: one encoding serves as both
+        if (
+            reference is target
+        ):  # a single image, or a clip's first frame: one encoding serves as both
             reference_appearance, reference_logits = appearance, logits
         else:
             reference_appearance, reference_logits = self.encoder(reference, auxiliary)
@@ -133,7 +139,9 @@ class PDNet(nn.Module):
         appearance, _ = self.encoder(frame, auxiliary=False)
         return self._with_motion(appearance, memory, frame.shape[-2:], [])
 
-    def _with_motion(self, appearance: Tensor, memory: Memory | None, size: tuple[int, int], auxiliary: list) -> Output:
+    def _with_motion(
+        self, appearance: Tensor, memory: Memory | None, size: tuple[int, int], auxiliary: list
+    ) -> Output:
         if memory is None:
             return Output(self._predict(appearance, size), appearance, None, None, auxiliary)
         parts = self.decoupling(appearance)

@@ -9,7 +9,15 @@ from pdnet.errors import InputError
 from pdnet.sample.paint import PATTERNS, Canvas, cloth
 
 MARGIN = 1.3  # the backdrop is larger than the frame by this factor, so that the camera has room
-PHOTOS = ("coffee", "chelsea", "rocket", "hubble_deep_field", "brick", "grass", "gravel")  # CC0 or public domain
+PHOTOS = (
+    "coffee",
+    "chelsea",
+    "rocket",
+    "hubble_deep_field",
+    "brick",
+    "grass",
+    "gravel",
+)  # CC0 or public domain
 
 
 def make_backdrop(kind: str, frame: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
@@ -40,15 +48,21 @@ def _photo(name: str, size: tuple[int, int], rng: np.random.Generator) -> np.nda
         image = image[:, ::-1]
     scale = max(size[0] / image.shape[0], size[1] / image.shape[1])
     image = cv2.resize(
-        image, (int(image.shape[1] * scale) + 1, int(image.shape[0] * scale) + 1), interpolation=cv2.INTER_CUBIC
+        image,
+        (int(image.shape[1] * scale) + 1, int(image.shape[0] * scale) + 1),
+        interpolation=cv2.INTER_CUBIC,
     )
     tint = rng.uniform(0.75, 1.15, 3)
     return np.clip(image[: size[0], : size[1]] * tint, 0, 255).astype(np.uint8)
 
 
-def _gradient(size: tuple[int, int], rng: np.random.Generator, low: float, high: float) -> np.ndarray:
+def _gradient(
+    size: tuple[int, int], rng: np.random.Generator, low: float, high: float
+) -> np.ndarray:
     corners = rng.uniform(low, high, (3, 3, 3)).astype(np.float32)
-    return np.clip(cv2.resize(corners, size[::-1], interpolation=cv2.INTER_CUBIC), 0, 255).astype(np.uint8)
+    return np.clip(cv2.resize(corners, size[::-1], interpolation=cv2.INTER_CUBIC), 0, 255).astype(
+        np.uint8
+    )
 
 
 def _clutter(size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
@@ -61,10 +75,15 @@ def _clutter(size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
         if shape == 0:
             half, turn = rng.uniform(0.02, 0.13, 2) * unit, rng.uniform(0, np.pi)
             box = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * half
-            box = box @ np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]]) + centre
+            box = (
+                box @ np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
+                + centre
+            )
             canvas.fill(box, paint, 0, box[[0, 1, 3]])
         elif shape == 1:
-            canvas.ellipse(centre, tuple(rng.uniform(0.02, 0.1, 2) * unit), rng.uniform(0, np.pi), paint, 0)
+            canvas.ellipse(
+                centre, tuple(rng.uniform(0.02, 0.1, 2) * unit), rng.uniform(0, np.pi), paint, 0
+            )
         else:  # capsules, as limbs are
             end = centre + rng.normal(0, 0.12, 2) * unit
             canvas.limb(centre, end, *(rng.uniform(0.008, 0.035, 2) * unit), paint, 0)
@@ -77,10 +96,18 @@ def _shelves(size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
     for row in range(rows):
         base, x = size[0] * (row + 1) / rows, 0.0
         while x < size[1]:
-            width, height = rng.uniform(0.015, 0.06) * size[0], rng.uniform(0.35, 0.85) * size[0] / rows
-            box = np.array([[x, base - height], [x + width, base - height], [x + width, base], [x, base]])
+            width, height = (
+                rng.uniform(0.015, 0.06) * size[0],
+                rng.uniform(0.35, 0.85) * size[0] / rows,
+            )
+            box = np.array(
+                [[x, base - height], [x + width, base - height], [x + width, base], [x, base]]
+            )
             canvas.fill(
-                box, cloth(rng.uniform(10, 240, 3), PATTERNS[rng.integers(len(PATTERNS))], rng), 0, box[[0, 1, 3]]
+                box,
+                cloth(rng.uniform(10, 240, 3), PATTERNS[rng.integers(len(PATTERNS))], rng),
+                0,
+                box[[0, 1, 3]],
             )
             x += width + rng.uniform(0, 0.03) * size[0]
         edge = np.array([[0, base - 6], [size[1], base - 6], [size[1], base + 8], [0, base + 8]])
@@ -94,7 +121,12 @@ def _stage(size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
         x = size[1] * rng.random()
         wide = rng.uniform(0.01, 0.05) * size[1]
         box = np.array([[x, 0], [x + wide, 0], [x + wide, size[0] * 0.8], [x, size[0] * 0.8]])
-        canvas.fill(box, cloth(rng.uniform(20, 150, 3), "bands" if i % 2 else "noise", rng), 0, box[[0, 1, 3]])
+        canvas.fill(
+            box,
+            cloth(rng.uniform(20, 150, 3), "bands" if i % 2 else "noise", rng),
+            0,
+            box[[0, 1, 3]],
+        )
     floor = np.array([[0, 0.78], [1, 0.78], [1, 1], [0, 1]]) * size[::-1]
     canvas.fill(floor, cloth(rng.uniform(40, 140, 3), "checks", rng), 0, floor[[0, 1, 3]])
     return canvas.colour
@@ -105,7 +137,12 @@ def _studio(size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
     for _ in range(int(rng.integers(3, 6))):  # screens on the wall
         corner, extent = rng.uniform(0, 0.75, 2) * size[::-1], rng.uniform(0.12, 0.4, 2) * size[0]
         box = corner + np.array([[0, 0], [1, 0], [1, 1], [0, 1]]) * extent
-        canvas.fill(box, cloth(rng.uniform(10, 250, 3), PATTERNS[rng.integers(len(PATTERNS))], rng), 0, box[[0, 1, 3]])
+        canvas.fill(
+            box,
+            cloth(rng.uniform(10, 250, 3), PATTERNS[rng.integers(len(PATTERNS))], rng),
+            0,
+            box[[0, 1, 3]],
+        )
     return canvas.colour
 
 
@@ -114,7 +151,11 @@ def camera_matrix(motion: str, seconds: float, frame: tuple[int, int], phase: fl
     room = np.array(frame[::-1]) * (MARGIN - 1) / 2
     offset, zoom, turn = np.zeros(2), 1.0, 0.0
     if motion == "hand":
-        offset = np.array([np.sin(2.1 * seconds + phase), np.sin(2.9 * seconds + 2 * phase)]) * room * 0.18
+        offset = (
+            np.array([np.sin(2.1 * seconds + phase), np.sin(2.9 * seconds + 2 * phase)])
+            * room
+            * 0.18
+        )
         turn = 0.012 * np.sin(1.7 * seconds + phase)
     elif motion == "pan":
         offset = np.array([np.sin(0.9 * seconds + phase), 0.1 * np.sin(2 * seconds)]) * room * 0.85

@@ -48,7 +48,9 @@ class Swing:
     def at(self, seconds: float, speed: float) -> float:
         """Angle at a time; `speed` multiplies the frequency (0 holds the joint still)."""
         turn = 2 * np.pi * self.frequency * speed * seconds + self.phase
-        return self.base + self.amplitude * (np.sin(turn) + 0.25 * np.sin(2 * turn + 1.3 * self.phase))
+        return self.base + self.amplitude * (
+            np.sin(turn) + 0.25 * np.sin(2 * turn + 1.3 * self.phase)
+        )
 
 
 # base and amplitude (radians) of shoulder, elbow, hip, knee; frequency of the limbs (Hz); amplitude of the torso
@@ -82,6 +84,11 @@ class Motion:
     torso_speed: float
 
 
+def body_parts(labels: np.ndarray) -> np.ndarray:
+    """Rendered labels (0 background, 10 * person + 1 + part) -> body part 0..9, -1 on the background."""
+    return np.where(labels > 0, (labels.astype(int) - 1) % PARTS_PER_PERSON, -1)
+
+
 def make_motion(
     action: str,
     start: tuple[float, float],
@@ -98,21 +105,30 @@ def make_motion(
     for joint in ("shoulder", "elbow", "hip", "knee"):
         base, amplitude = table[joint]
         for side, sign in (("left", 1.0), ("right", -1.0)):
-            phase = first + (np.pi if side == "right" else 0.0) if opposite else rng.uniform(0, 2 * np.pi)
+            phase = (
+                first + (np.pi if side == "right" else 0.0)
+                if opposite
+                else rng.uniform(0, 2 * np.pi)
+            )
             if opposite and joint in ("hip", "knee"):
                 phase += np.pi
             rate = table["rate"] * (1.0 if opposite else rng.uniform(0.8, 1.25))
             factor = rng.uniform(0.85, 1.15)
             # when walking in profile both sides swing in the same frame; otherwise the sides mirror each other
             swings[f"{side} {joint}"] = Swing(
-                base * (1.0 if opposite else sign) * factor, amplitude * rng.uniform(0.8, 1.1), rate, phase
+                base * (1.0 if opposite else sign) * factor,
+                amplitude * rng.uniform(0.8, 1.1),
+                rate,
+                phase,
             )
     for joint, amplitude in (("torso", table["torso"]), ("head", 0.12)):
         swings[joint] = Swing(0.0, amplitude, rng.uniform(0.25, 0.5), rng.uniform(0, 2 * np.pi))
     return Motion(swings, start, drift, limb_speed, torso_speed)
 
 
-def pose(motion: Motion, seconds: float, height: float, frame: tuple[int, int]) -> dict[str, np.ndarray]:
+def pose(
+    motion: Motion, seconds: float, height: float, frame: tuple[int, int]
+) -> dict[str, np.ndarray]:
     """Joint positions in pixels at a time.
 
     Args:
@@ -135,11 +151,17 @@ def pose(motion: Motion, seconds: float, height: float, frame: tuple[int, int]) 
     nod = lean + motion.swings["head"].at(seconds, slow) * 0.6
     joints["head"] = joints["neck"] + _direction(nod + np.pi) * (NECK + HEAD) * height
     for side, sign in (("left", 1.0), ("right", -1.0)):
-        limb = {name: motion.swings[f"{side} {name}"].at(seconds, motion.limb_speed) for name in ("shoulder", "elbow")}
+        limb = {
+            name: motion.swings[f"{side} {name}"].at(seconds, motion.limb_speed)
+            for name in ("shoulder", "elbow")
+        }
         shoulder = joints["neck"] + across * SHOULDER * sign * height - up * 0.025 * height
         elbow = shoulder + _direction(lean + limb["shoulder"]) * UPPER_ARM * height
         wrist = elbow + _direction(lean + limb["shoulder"] + limb["elbow"]) * LOWER_ARM * height
-        leg = {name: motion.swings[f"{side} {name}"].at(seconds, motion.limb_speed) for name in ("hip", "knee")}
+        leg = {
+            name: motion.swings[f"{side} {name}"].at(seconds, motion.limb_speed)
+            for name in ("hip", "knee")
+        }
         hip = joints["pelvis"] + across * HIP * sign * height
         knee = hip + _direction(leg["hip"]) * UPPER_LEG * height
         ankle = knee + _direction(leg["hip"] + leg["knee"]) * LOWER_LEG * height

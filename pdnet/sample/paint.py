@@ -26,7 +26,11 @@ class Canvas:
         self.labels = np.zeros(background.shape[:2], np.uint8)
 
     def fill(
-        self, polygon: np.ndarray, paint: np.ndarray, label: int, texture_corners: np.ndarray | None = None
+        self,
+        polygon: np.ndarray,
+        paint: np.ndarray,
+        label: int,
+        texture_corners: np.ndarray | None = None,
     ) -> None:
         """Fills a polygon, anti-aliased in colour and hard (half covered or more) in labels.
 
@@ -51,32 +55,54 @@ class Canvas:
         else:
             source = np.float32([[0, 0], [TEXTURE, 0], [0, TEXTURE]])
             warp = cv2.getAffineTransform(source, np.float32(texture_corners - low))
-            patch = cv2.warpAffine(paint, warp, tuple(int(x) for x in size[::-1]), borderMode=cv2.BORDER_REFLECT)
+            patch = cv2.warpAffine(
+                paint, warp, tuple(int(x) for x in size[::-1]), borderMode=cv2.BORDER_REFLECT
+            )
         weight = (cover.astype(np.float32) / 255)[..., None]
         under = self.colour[region]
-        self.colour[region] = (under + weight * (patch.astype(np.float32) - under) + 0.5).astype(np.uint8)
+        self.colour[region] = (under + weight * (patch.astype(np.float32) - under) + 0.5).astype(
+            np.uint8
+        )
         self.labels[region][cover >= 128] = label
 
     def limb(
-        self, a: np.ndarray, b: np.ndarray, radius_a: float, radius_b: float, paint: np.ndarray, label: int
+        self,
+        a: np.ndarray,
+        b: np.ndarray,
+        radius_a: float,
+        radius_b: float,
+        paint: np.ndarray,
+        label: int,
     ) -> None:
         """A tapered capsule from a to b, its texture running along it."""
         axis = b - a
         length = max(float(np.hypot(*axis)), 1e-3)
         along, across = axis / length, np.array([-axis[1], axis[0]]) / length
         top, side = a - along * radius_a, max(radius_a, radius_b)
-        corners = np.stack([top - across * side, top + across * side, b + along * radius_b - across * side])
+        corners = np.stack(
+            [top - across * side, top + across * side, b + along * radius_b - across * side]
+        )
         self.fill(capsule(a, b, radius_a, radius_b), paint, label, corners)
 
     def ellipse(
-        self, centre: np.ndarray, axes: tuple[float, float], angle: float, paint: np.ndarray, label: int
+        self,
+        centre: np.ndarray,
+        axes: tuple[float, float],
+        angle: float,
+        paint: np.ndarray,
+        label: int,
     ) -> None:
         """An ellipse; `angle` in radians turns its axes clockwise on the screen."""
         turn = np.linspace(0, 2 * np.pi, 40, endpoint=False)
         cos, sin = np.cos(angle), np.sin(angle)
         points = np.stack([axes[0] * np.cos(turn), axes[1] * np.sin(turn)], 1)
         points = points @ np.array([[cos, sin], [-sin, cos]]) + centre
-        corners = np.array([[-1, -1], [1, -1], [-1, 1]]) * np.array(axes) @ np.array([[cos, sin], [-sin, cos]]) + centre
+        corners = (
+            np.array([[-1, -1], [1, -1], [-1, 1]])
+            * np.array(axes)
+            @ np.array([[cos, sin], [-sin, cos]])
+            + centre
+        )
         self.fill(points, paint, label, corners)
 
 
@@ -98,27 +124,42 @@ PATTERNS = ("plain", "stripes", "checks", "dots", "noise", "bands")
 def cloth(colour: np.ndarray, pattern: str, rng: np.random.Generator) -> np.ndarray:
     """A cloth texture (TEXTURE, TEXTURE, 3), darker towards both sides as a round limb is."""
     v, u = np.mgrid[0:TEXTURE, 0:TEXTURE]
-    period, second = rng.integers(8, 20), np.clip(colour * rng.uniform(0.35, 1.5) + rng.uniform(-40, 60), 0, 255)
+    period, second = (
+        rng.integers(8, 20),
+        np.clip(colour * rng.uniform(0.35, 1.5) + rng.uniform(-40, 60), 0, 255),
+    )
     mark = {
         "plain": np.zeros((TEXTURE, TEXTURE), bool),
         "stripes": (u // period) % 2 == 0,
         "bands": (v // period) % 2 == 0,
         "checks": ((u // period) + (v // period)) % 2 == 0,
-        "dots": (u % period - period / 2) ** 2 + (v % period - period / 2) ** 2 < (period / 3.2) ** 2,
+        "dots": (u % period - period / 2) ** 2 + (v % period - period / 2) ** 2
+        < (period / 3.2) ** 2,
         "noise": cv2.GaussianBlur(rng.random((TEXTURE, TEXTURE)), (0, 0), 2.0) > 0.5,
     }[pattern]
     texture = np.where(mark[..., None], second, colour)
-    texture = texture + cv2.GaussianBlur(rng.normal(0, 14, (TEXTURE, TEXTURE)), (0, 0), 1.5)[..., None]
+    texture = (
+        texture + cv2.GaussianBlur(rng.normal(0, 14, (TEXTURE, TEXTURE)), (0, 0), 1.5)[..., None]
+    )
     return shaded(texture)
 
 
 def shaded(texture: np.ndarray) -> np.ndarray:
     """Darkens a texture towards its left and right edge."""
     across = np.linspace(-1, 1, TEXTURE)
-    return np.clip(texture * (0.55 + 0.5 * np.sqrt(1 - 0.8 * across**2))[None, :, None], 0, 255).astype(np.uint8)
+    return np.clip(
+        texture * (0.55 + 0.5 * np.sqrt(1 - 0.8 * across**2))[None, :, None], 0, 255
+    ).astype(np.uint8)
 
 
-SKINS = ((236, 188, 160), (214, 160, 124), (176, 118, 82), (122, 78, 54), (82, 52, 38), (244, 208, 186))
+SKINS = (
+    (236, 188, 160),
+    (214, 160, 124),
+    (176, 118, 82),
+    (122, 78, 54),
+    (82, 52, 38),
+    (244, 208, 186),
+)
 HAIRS = ((28, 22, 20), (66, 42, 28), (122, 82, 44), (190, 150, 92), (120, 116, 114), (110, 44, 26))
 
 
@@ -154,7 +195,9 @@ def make_look(rng: np.random.Generator) -> Look:
     )
 
 
-def paint_person(canvas: Canvas, joints: dict[str, np.ndarray], look: Look, height: float, person: int) -> None:
+def paint_person(
+    canvas: Canvas, joints: dict[str, np.ndarray], look: Look, height: float, person: int
+) -> None:
     """Paints one person, far limbs first, and labels every pixel with its true part.
 
     Args:
@@ -182,12 +225,16 @@ def paint_person(canvas: Canvas, joints: dict[str, np.ndarray], look: Look, heig
     _arm(canvas, joints, look, unit, "left", label)
 
 
-def _torso(canvas: Canvas, joints: dict[str, np.ndarray], look: Look, unit: float, label: int) -> None:
+def _torso(
+    canvas: Canvas, joints: dict[str, np.ndarray], look: Look, unit: float, label: int
+) -> None:
     left, right = joints["left shoulder"], joints["right shoulder"]
     hip_left, hip_right = joints["left hip"], joints["right hip"]
     round_ = 0.042 * unit
     corners = [(right, round_), (left, round_), (hip_left, 0.05 * unit), (hip_right, 0.05 * unit)]
-    circles = np.concatenate([capsule(point, point + 1e-3, radius, radius) for point, radius in corners])
+    circles = np.concatenate(
+        [capsule(point, point + 1e-3, radius, radius) for point, radius in corners]
+    )
     outline = cv2.convexHull(circles.astype(np.float32))[:, 0].astype(float)
     across = (left - right) * 0.75
     middle_top = (left + right) / 2 + (joints["neck"] - joints["pelvis"]) * 0.15
@@ -200,22 +247,41 @@ def _torso(canvas: Canvas, joints: dict[str, np.ndarray], look: Look, unit: floa
     )
 
 
-def _head(canvas: Canvas, joints: dict[str, np.ndarray], look: Look, unit: float, height: float, label: int) -> None:
+def _head(
+    canvas: Canvas,
+    joints: dict[str, np.ndarray],
+    look: Look,
+    unit: float,
+    height: float,
+    label: int,
+) -> None:
     centre, up = joints["head"], joints["head"] - joints["neck"]
     up = up / max(float(np.hypot(*up)), 1e-3)
     angle = float(np.arctan2(up[0], -up[1]))
     across = np.array([-up[1], up[0]])
-    canvas.ellipse(centre + up * 0.012 * height, (0.054 * unit, HEAD * height), angle, look.hair, label)
-    canvas.ellipse(centre - up * 0.012 * height, (0.046 * unit, 0.06 * height), angle, look.skin, label)
+    canvas.ellipse(
+        centre + up * 0.012 * height, (0.054 * unit, HEAD * height), angle, look.hair, label
+    )
+    canvas.ellipse(
+        centre - up * 0.012 * height, (0.046 * unit, 0.06 * height), angle, look.skin, label
+    )
     for side in (-1, 1):
         eye = centre + across * side * 0.017 * unit + up * 0.004 * height
-        canvas.ellipse(eye, (0.0055 * unit, 0.004 * height), angle, np.array([30.0, 24.0, 22.0]), label)
+        canvas.ellipse(
+            eye, (0.0055 * unit, 0.004 * height), angle, np.array([30.0, 24.0, 22.0]), label
+        )
     canvas.ellipse(
-        centre - up * 0.04 * height, (0.014 * unit, 0.004 * height), angle, np.array([150.0, 62.0, 62.0]), label
+        centre - up * 0.04 * height,
+        (0.014 * unit, 0.004 * height),
+        angle,
+        np.array([150.0, 62.0, 62.0]),
+        label,
     )
 
 
-def _arm(canvas: Canvas, joints: dict, look: Look, unit: float, side: str, label: dict[str, int]) -> None:
+def _arm(
+    canvas: Canvas, joints: dict, look: Look, unit: float, side: str, label: dict[str, int]
+) -> None:
     shoulder, elbow, wrist = (joints[f"{side} {name}"] for name in ("shoulder", "elbow", "wrist"))
     canvas.limb(shoulder, elbow, 0.034 * unit, 0.027 * unit, look.shirt, label[f"{side} upper arm"])
     sleeve = look.shirt if look.long_sleeves else look.skin
@@ -224,7 +290,9 @@ def _arm(canvas: Canvas, joints: dict, look: Look, unit: float, side: str, label
     canvas.ellipse(hand, (0.022 * unit, 0.022 * unit), 0.0, look.skin, label[f"{side} lower arm"])
 
 
-def _leg(canvas: Canvas, joints: dict, look: Look, unit: float, side: str, label: dict[str, int]) -> None:
+def _leg(
+    canvas: Canvas, joints: dict, look: Look, unit: float, side: str, label: dict[str, int]
+) -> None:
     hip, knee, ankle = (joints[f"{side} {name}"] for name in ("hip", "knee", "ankle"))
     canvas.limb(
         knee,

@@ -10,11 +10,11 @@ import numpy as np
 import yaml
 from pydantic import ValidationError
 
+from pdnet.base.files import write_image, write_json, write_text
+from pdnet.base.parallel import each
 from pdnet.errors import InputError
-from pdnet.files import write_image, write_json, write_text
-from pdnet.parallel import each
 from pdnet.sample.body import ACTIONS, JOINTS, PARTS
-from pdnet.sample.scene import FPS, Clip, Person, Scene
+from pdnet.sample.scene import FPS, Person, Scene, SceneScript
 
 ANNOTATED_EVERY = 5  # as MVPS
 JPEG_QUALITY = 90
@@ -30,7 +30,7 @@ IMAGE_BACKDROPS = (
 )
 
 
-def read_scenes(path: Path) -> list[Clip]:
+def read_scenes(path: Path) -> list[SceneScript]:
     """Reads and checks the scene scripts.
 
     Raises:
@@ -38,7 +38,7 @@ def read_scenes(path: Path) -> list[Clip]:
     """
     try:
         raw = yaml.safe_load(path.read_text())
-        clips = [Clip(**clip) for clip in raw["clips"]]
+        clips = [SceneScript(**clip) for clip in raw["clips"]]
     except FileNotFoundError as error:
         raise InputError(
             f"{path}: missing; `dvc checkout` or `dvc update data.dvc` brings the scene scripts"
@@ -49,7 +49,9 @@ def read_scenes(path: Path) -> list[Clip]:
         ) from error
     except ValidationError as error:
         first = error.errors()[0]
-        raise InputError(f"{path}: {'.'.join(map(str, first['loc']))} = {first['input']!r}: {first['msg']}") from error
+        raise InputError(
+            f"{path}: {'.'.join(map(str, first['loc']))} = {first['input']!r}: {first['msg']}"
+        ) from error
     names = [clip.name for clip in clips]
     twice = [name for name in names if names.count(name) > 1]
     if twice:
@@ -57,7 +59,9 @@ def read_scenes(path: Path) -> list[Clip]:
     return clips
 
 
-def render_clips(clips: Sequence[Clip], root: Path, workers: int = 0, between: bool = True) -> None:
+def render_clips(
+    clips: Sequence[SceneScript], root: Path, workers: int = 0, between: bool = True
+) -> None:
     """Renders clips below `root` (MVPS layout); what is done already is left as it is.
 
     Args:
@@ -69,19 +73,28 @@ def render_clips(clips: Sequence[Clip], root: Path, workers: int = 0, between: b
     jobs = [(root, clip, number, between) for clip in clips for number in range(0, clip.frames, 20)]
     each(_render_chunk, jobs, "render clips", workers, unit="chunk")
     for split in ("train", "val"):
-        write_text(root / "ImageSets" / f"{split}.txt", "".join(c.name + "\n" for c in clips if c.split == split))
+        write_text(
+            root / "ImageSets" / f"{split}.txt",
+            "".join(c.name + "\n" for c in clips if c.split == split),
+        )
 
 
 def render_images(root: Path, count: int, seed: int, workers: int = 0) -> None:
     """Renders `count` single images of people to `root/Images/sample`, for the alternating image steps."""
-    each(_render_image, [(root, seed, i) for i in range(count)], "render images", workers, unit="image")
+    each(
+        _render_image,
+        [(root, seed, i) for i in range(count)],
+        "render images",
+        workers,
+        unit="image",
+    )
 
 
-def _digest(clip: Clip, number: int) -> str:
+def _digest(clip: SceneScript, number: int) -> str:
     return hashlib.sha256(f"{clip.model_dump_json()}|{number}|{JPEG_QUALITY}".encode()).hexdigest()
 
 
-def _render_chunk(job: tuple[Path, Clip, int, bool]) -> None:
+def _render_chunk(job: tuple[Path, SceneScript, int, bool]) -> None:
     """Renders 20 frames of a clip and their truth; a marker with the script's hash says that they are done."""
     root, clip, first, between = job
     done = root / "Joints" / clip.name / f"{first:05d}.json"
@@ -99,10 +112,19 @@ def _render_chunk(job: tuple[Path, Clip, int, bool]) -> None:
             write_image(root / "Annotations" / "480p" / clip.name / f"{stem}.png", frame.mask)
         # parts of every frame: the truth about motion between annotated frames too
         write_image(root / "Parts" / "480p" / clip.name / f"{stem}.png", frame.labels)
-        tracks[stem] = [{name: [round(float(v), 2) for v in j[name]] for name in JOINTS} for j in frame.joints]
+        tracks[stem] = [
+            {name: [round(float(v), 2) for v in j[name]] for name in JOINTS} for j in frame.joints
+        ]
     height, width = scene.size
     write_json(
-        done, {"fps": FPS, "size": [height, width], "parts": PARTS, "joints": tracks, "script": _digest(clip, first)}
+        done,
+        {
+            "fps": FPS,
+            "size": [height, width],
+            "parts": PARTS,
+            "joints": tracks,
+            "script": _digest(clip, first),
+        },
     )
 
 
@@ -118,7 +140,7 @@ def _render_image(job: tuple[Path, int, int]) -> None:
     write_image(folder / "mask" / f"{stem}.png", frame.mask)
 
 
-def random_clip(rng: np.random.Generator) -> Clip:
+def random_clip(rng: np.random.Generator) -> SceneScript:
     """A scene of random cast and set."""
     close = rng.random() < 0.5
     people = []
@@ -127,10 +149,15 @@ def random_clip(rng: np.random.Generator) -> Clip:
         height = rng.uniform(1.1, 1.7) if close else rng.uniform(0.55, 0.9)
         y = rng.uniform(0.7, 0.9) if close else rng.uniform(0.5, 0.6)
         people.append(
-            Person(action=str(rng.choice(sorted(ACTIONS))), at=(x, y), height=height, holds=bool(rng.random() < 0.2))
+            Person(
+                action=str(rng.choice(sorted(ACTIONS))),
+                at=(x, y),
+                height=height,
+                holds=bool(rng.random() < 0.2),
+            )
         )
     kinds = ["ball", "creature", "robot", "box"]
-    return Clip(
+    return SceneScript(
         name="images/image",
         split="train",
         seed=int(rng.integers(1 << 31)),

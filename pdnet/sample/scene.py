@@ -30,7 +30,7 @@ class Person(BaseModel):
     holds: bool = False  # something in the left hand, in front of the person
 
 
-class Clip(BaseModel):
+class SceneScript(BaseModel):
     """One clip of the scene scripts (`pipelines/sample/scenes.yaml`)."""
 
     model_config = ConfigDict(extra="forbid")
@@ -43,7 +43,9 @@ class Clip(BaseModel):
     camera: Literal["still", "hand", "pan", "zoom"] = "still"
     people: list[Person] = Field(min_length=0)
     distractors: list[Literal["ball", "creature", "robot", "box"]] = []
-    desk: float | None = Field(None, gt=0, lt=1)  # a table in front from this share of the height down
+    desk: float | None = Field(
+        None, gt=0, lt=1
+    )  # a table in front from this share of the height down
     pole: bool = False  # something thin in front, which everybody passes behind
     spotlights: bool = False
     subtitle: str | None = None
@@ -72,17 +74,27 @@ class Frame:
 class Scene:
     """A clip's cast and set, drawn once from the clip's seed; then any frame can be rendered by its number."""
 
-    def __init__(self, clip: Clip) -> None:
+    def __init__(self, clip: SceneScript) -> None:
         rng = np.random.default_rng(clip.seed)
         self.clip, self.size = clip, SIZES[clip.format]
         self.backdrop = make_backdrop(clip.backdrop, self.size, rng)
-        self.motions = [make_motion(p.action, p.at, p.drift, p.limb_speed, p.torso_speed, rng) for p in clip.people]
+        self.motions = [
+            make_motion(p.action, p.at, p.drift, p.limb_speed, p.torso_speed, rng)
+            for p in clip.people
+        ]
         self.looks = [make_look(rng) for _ in clip.people]
         self.distractors = [_Distractor(kind, self.size, rng) for kind in clip.distractors]
         self.desk = cloth(rng.uniform(40, 220, 3), PATTERNS[rng.integers(len(PATTERNS))], rng)
         self.prop = cloth(rng.uniform(20, 245, 3), PATTERNS[rng.integers(len(PATTERNS))], rng)
-        self.lights = rng.uniform(0.2, 0.8, (3, 2)), rng.uniform(0.5, 1.5, 3), rng.uniform(0.5, 1.4, (3, 3))
-        self.phase, self.noise = rng.uniform(0, 2 * np.pi), rng.normal(0, 3.0, (256, 256, 3)).astype(np.float32)
+        self.lights = (
+            rng.uniform(0.2, 0.8, (3, 2)),
+            rng.uniform(0.5, 1.5, 3),
+            rng.uniform(0.5, 1.4, (3, 3)),
+        )
+        self.phase, self.noise = (
+            rng.uniform(0, 2 * np.pi),
+            rng.normal(0, 3.0, (256, 256, 3)).astype(np.float32),
+        )
 
     def render(self, number: int) -> Frame:
         """Frame `number` (at 30 FPS), the same whenever and wherever it is rendered."""
@@ -92,7 +104,9 @@ class Scene:
         for distractor in self.distractors[::2]:
             distractor.paint(canvas, seconds)
         joints = []
-        for i, (person, motion, look) in enumerate(zip(clip.people, self.motions, self.looks, strict=True)):
+        for i, (person, motion, look) in enumerate(
+            zip(clip.people, self.motions, self.looks, strict=True)
+        ):
             height = person.height * self.size[0]
             joints.append(pose(motion, seconds, height, self.size))
             paint_person(canvas, joints[-1], look, height, i)
@@ -111,12 +125,19 @@ class Scene:
         height, width = self.size
         if self.clip.desk is not None:
             top = self.clip.desk * height
-            box = np.array([[-9.0, top], [width + 9, top + 12], [width + 9, height + 9], [-9, height + 9]])
+            box = np.array(
+                [[-9.0, top], [width + 9, top + 12], [width + 9, height + 9], [-9, height + 9]]
+            )
             canvas.fill(box, self.desk, 0, box[[0, 1, 3]])
         if self.clip.pole:
             x = width * (0.3 + 0.4 * (self.phase / (2 * np.pi)))
             canvas.limb(
-                np.array([x, -20.0]), np.array([x + 30, height + 20.0]), 0.018 * height, 0.02 * height, self.desk, 0
+                np.array([x, -20.0]),
+                np.array([x + 30, height + 20.0]),
+                0.018 * height,
+                0.02 * height,
+                self.desk,
+                0,
             )
 
     def _finish(self, colour: np.ndarray, number: int) -> np.ndarray:
@@ -151,14 +172,19 @@ class _Distractor:
 
     def __init__(self, kind: str, size: tuple[int, int], rng: np.random.Generator) -> None:
         self.kind, self.size = kind, size
-        self.paints = [cloth(rng.uniform(10, 245, 3), PATTERNS[rng.integers(len(PATTERNS))], rng) for _ in range(3)]
+        self.paints = [
+            cloth(rng.uniform(10, 245, 3), PATTERNS[rng.integers(len(PATTERNS))], rng)
+            for _ in range(3)
+        ]
         self.at, self.swing = rng.uniform((0.08, 0.25), (0.92, 0.85)), rng.uniform(0.05, 0.2, 2)
         self.rate, self.phase = rng.uniform(0.6, 1.6), rng.uniform(0, 6.28)
         self.scale = rng.uniform(0.7, 1.3)
 
     def paint(self, canvas: Canvas, seconds: float) -> None:
         turn = self.rate * seconds * 2 + self.phase
-        centre = (self.at + self.swing * np.array([np.sin(turn), np.cos(0.7 * turn)])) * self.size[::-1]
+        centre = (self.at + self.swing * np.array([np.sin(turn), np.cos(0.7 * turn)])) * self.size[
+            ::-1
+        ]
         unit = min(self.size) * 0.1 * self.scale
         getattr(self, "_" + self.kind)(canvas, centre, unit, turn)
 
@@ -168,7 +194,10 @@ class _Distractor:
     def _box(self, canvas: Canvas, centre: np.ndarray, unit: float, turn: float) -> None:
         cos, sin = np.cos(turn / 3), np.sin(turn / 3)
         box = (
-            np.array([[-1, -0.7], [1, -0.7], [1, 0.7], [-1, 0.7]]) @ np.array([[cos, sin], [-sin, cos]]) * unit + centre
+            np.array([[-1, -0.7], [1, -0.7], [1, 0.7], [-1, 0.7]])
+            @ np.array([[cos, sin], [-sin, cos]])
+            * unit
+            + centre
         )
         canvas.fill(box, self.paints[0], 0, box[[0, 1, 3]])
 
@@ -184,7 +213,9 @@ class _Distractor:
 
     def _robot(self, canvas: Canvas, centre: np.ndarray, unit: float, turn: float) -> None:
         """A jointed arm on a base."""
-        elbow = centre + unit * 1.6 * np.array([np.sin(0.8 * np.sin(turn)), -np.cos(0.8 * np.sin(turn))])
+        elbow = centre + unit * 1.6 * np.array(
+            [np.sin(0.8 * np.sin(turn)), -np.cos(0.8 * np.sin(turn))]
+        )
         bend = 1.4 * np.sin(1.3 * turn)
         tip = elbow + unit * 1.4 * np.array([np.sin(bend), -np.cos(bend)])
         canvas.limb(centre, elbow, unit * 0.25, unit * 0.2, self.paints[0], 0)
@@ -199,7 +230,9 @@ def _subtitle(image: np.ndarray, text: str) -> None:
     (wide, _), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 3)
     where = ((width - wide) // 2, int(height * 0.93))
     cv2.putText(image, text, where, cv2.FONT_HERSHEY_SIMPLEX, scale, (0, 0, 0), 8, cv2.LINE_AA)
-    cv2.putText(image, text, where, cv2.FONT_HERSHEY_SIMPLEX, scale, (255, 255, 255), 3, cv2.LINE_AA)
+    cv2.putText(
+        image, text, where, cv2.FONT_HERSHEY_SIMPLEX, scale, (255, 255, 255), 3, cv2.LINE_AA
+    )
 
 
-__all__ = ["FPS", "Clip", "Frame", "Look", "Motion", "Person", "Scene"]
+__all__ = ["FPS", "Frame", "Look", "Motion", "Person", "Scene", "SceneScript"]

@@ -29,7 +29,9 @@ def part_health(parts: Parts, basis: Tensor | None = None) -> dict[str, float]:
     shares = areas / areas.sum().clamp_min(1e-6)
     health = {"live_parts": float((shares > LIVE_SHARE).sum())}
     weight = parts.saliency_logits.float().sigmoid()
-    entropy = -(parts.predictions.float().clamp_min(1e-8).log() * parts.predictions.float()).sum(1, keepdim=True)
+    entropy = -(parts.predictions.float().clamp_min(1e-8).log() * parts.predictions.float()).sum(
+        1, keepdim=True
+    )
     health["entropy"] = float((entropy * weight).sum() / weight.sum().clamp_min(1e-6))
     health["centre_spread"] = float(_spread(masks))
     health["area_variance"] = float(area_variance(masks)) if masks.shape[1] > 1 else 0.0

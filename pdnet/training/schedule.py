@@ -14,7 +14,9 @@ def decay(config: TrainConfig, iteration: int, total: int, epoch: int) -> float:
     return late * (1 - iteration / total) ** config.power
 
 
-def learning_rates(config: TrainConfig, kind: str, iteration: int, total: int, epoch: int) -> tuple[float, float]:
+def learning_rates(
+    config: TrainConfig, kind: str, iteration: int, total: int, epoch: int
+) -> tuple[float, float]:
     """(backbone, heads) rates of an `image` or a `video` step.
 
     On image steps the heads' rate is 0 (`official`: momentum still moves them), unused (`ours`: no gradients), or
@@ -22,7 +24,10 @@ def learning_rates(config: TrainConfig, kind: str, iteration: int, total: int, e
     """
     factor = decay(config, iteration, total, epoch)
     if kind == "image":
-        return config.lr_image * factor, config.lr_video_heads * factor if config.image_steps == "all" else 0.0
+        return (
+            config.lr_image * factor,
+            config.lr_video_heads * factor if config.image_steps == "all" else 0.0,
+        )
     return config.lr_video_backbone * factor, config.lr_video_heads * factor
 
 

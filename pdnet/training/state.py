@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
-import random
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
+from pdnet.base.files import file_hash, need, write_atomically
+from pdnet.base.imports import code_hash
 from pdnet.config import Config
 from pdnet.errors import InputError
-from pdnet.files import write_atomically, write_text
+
+LOOP = "pdnet.training.loop"  # whose imports are the code that makes the weights
+# parameters of `train` that look at a training and do not touch it
+WATCHING = ("validate_every", "validation_frames", "validation_threshold")
 
 
 @dataclass
@@ -40,41 +42,30 @@ class Progress:
     finished: bool = False
 
 
-def seed_everything(seed: int) -> None:
-    """Seeds Python, NumPy and torch and asks torch for deterministic algorithms."""
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
-    torch.manual_seed(seed)
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # a guard for debugging that costs time
-
-
-def data_hash(root: Path) -> str:
-    """SHA-256 over names and contents of the split lists, annotated frames, masks and single images of a tree."""
-    digest = hashlib.sha256()
-    for folder in ("ImageSets", "Keyframes", "Annotations", "Images"):
-        for file in sorted((root / folder).rglob("*")):
-            if file.is_file():
-                digest.update(str(file.relative_to(root)).encode())
-                digest.update(file_hash(file).encode())
-    return digest.hexdigest()
-
-
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file's bytes."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
 def fingerprint(config: Config, data: str) -> str:
-    """Hash of everything that determines the loss curve: parameters of model, loss, training, seed; data."""
-    text = "|".join(
-        [str(config.seed), *(getattr(config, s).model_dump_json() for s in ("model", "loss", "train")), data]
-    )
-    return hashlib.sha256(text.encode()).hexdigest()
+    """Hash of everything that determines the weights: parameters, data, first weights, code.
+
+    What only watches (validation) or only says how the work is done (`machine`) is left out, so that changing
+    it neither discards an interrupted training nor repeats a finished one.
+    """
+    watching = set(WATCHING)
+    said = {
+        "seed": config.seed,
+        "model": config.model.model_dump(mode="json"),
+        "loss": config.loss.model_dump(mode="json"),
+        "train": config.train.model_dump(mode="json", exclude=watching),
+        "data": data,
+        "start": file_hash(need(Path(config.train.start))) if config.train.start else None,
+        "code": code_hash(LOOP),
+    }
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
 def save_state(
-    path: Path, progress: Progress, modules: dict[str, torch.nn.Module], optimiser: torch.optim.Optimizer
+    path: Path,
+    progress: Progress,
+    modules: dict[str, torch.nn.Module],
+    optimiser: torch.optim.Optimizer,
 ) -> None:
     """Writes everything atomically: a kill leaves the previous state."""
     state = {
@@ -97,7 +88,9 @@ def load_state(
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         reason = str(error).splitlines()[0][:100]
-        raise InputError(f"{path}: damaged training state ({reason}); delete it to start anew") from error
+        raise InputError(
+            f"{path}: damaged training state ({reason}); delete it to start anew"
+        ) from error
     progress = Progress(**state["progress"])
     if progress.fingerprint != wanted or progress.finished:
         return None
@@ -108,13 +101,3 @@ def load_state(
     if state["cuda"] and torch.cuda.is_available():
         torch.cuda.set_rng_state_all(state["cuda"])
     return progress
-
-
-def write_table(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Rows as CSV; the columns are those of all rows, in order of appearance."""
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(path, text.getvalue())

@@ -14,8 +14,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from pdnet.base.files import write_image
 from pdnet.data.images import read_mask
-from pdnet.files import write_image
 from pdnet.metrics.evaluator import score_folder
 from pdnet.metrics.region_contour import frame_scores
 from tests.bench.plain_evaluator import plain_frame_scores
@@ -54,7 +54,9 @@ def plain_from_disk(root: Path, predictions: Path, clips: list[str]) -> list[tup
     for clip in clips:
         for file in sorted((root / "Annotations/480p" / clip).iterdir())[1:-1]:
             truth = cv2.imread(str(file), cv2.IMREAD_GRAYSCALE) > 0
-            values.append(plain_frame_scores(truth, cv2.imread(str(predictions / clip / file.name), 0) > 0))
+            values.append(
+                plain_frame_scores(truth, cv2.imread(str(predictions / clip / file.name), 0) > 0)
+            )
     return values
 
 
@@ -62,11 +64,19 @@ def main(root: Path, predictions: Path, clip: str) -> None:
     """Prints medians and ratios."""
     stems = [p.stem for p in sorted((root / "Annotations/480p" / clip).iterdir())][1:-1]
     pairs = [
-        (read_mask(root / "Annotations/480p" / clip / f"{s}.png"), read_mask(predictions / clip / f"{s}.png"))
+        (
+            read_mask(root / "Annotations/480p" / clip / f"{s}.png"),
+            read_mask(predictions / clip / f"{s}.png"),
+        )
         for s in stems
     ]
     cv2.setNumThreads(1)
-    seconds: dict[str, list[float]] = {"plain": [], "ours": [], "plain, from disk": [], "ours, from disk": []}
+    seconds: dict[str, list[float]] = {
+        "plain": [],
+        "ours": [],
+        "plain, from disk": [],
+        "ours, from disk": [],
+    }
     clips = (root / "ImageSets/val.txt").read_text().split()
     for _ in range(ROUNDS):
         began = time.perf_counter()
@@ -82,15 +92,25 @@ def main(root: Path, predictions: Path, clip: str) -> None:
         scores = score_folder(predictions, root)
         seconds["plain, from disk"].append((middle - began) / len(plain))
         seconds["ours, from disk"].append((time.perf_counter() - middle) / len(plain))
-        assert [v for s in scores.values() for v in zip(s.j, s.f, strict=True)] == plain, "the two differ"
+        assert [v for s in scores.values() for v in zip(s.j, s.f, strict=True)] == plain, (
+            "the two differ"
+        )
     medians = {name: 1000 * float(np.median(values)) for name, values in seconds.items()}
     for name, value in medians.items():
         print(f"{name:20s} {value:7.2f} ms a frame")
     print(f"J and F: {medians['plain'] / medians['ours']:.1f} x on one core, equal in every digit")
-    print(f"end to end: {medians['plain, from disk'] / medians['ours, from disk']:.1f} x on all cores")
+    print(
+        f"end to end: {medians['plain, from disk'] / medians['ours, from disk']:.1f} x on all cores"
+    )
 
 
 def run(arguments: list[str]) -> None:
     """With DATASET_ROOT PREDICTIONS CLIP, or without anything on drawn masks."""
     with tempfile.TemporaryDirectory() as scratch:
-        main(*((Path(arguments[0]), Path(arguments[1]), arguments[2]) if arguments else drawn_masks(Path(scratch))))
+        main(
+            *(
+                (Path(arguments[0]), Path(arguments[1]), arguments[2])
+                if arguments
+                else drawn_masks(Path(scratch))
+            )
+        )

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from skimage.feature import graycomatrix, graycoprops
 
+from pdnet.base.parallel import cores
 from pdnet.metrics.texture import cooccurrence, glcm_entropy
-from pdnet.parallel import cores
 
 FRAMES, ROUNDS = 32, 7
 ANGLES = [0, np.pi / 4, np.pi / 2, 3 * np.pi / 4]
@@ -47,5 +47,9 @@ def run(_: list[str]) -> None:
                 list(pool.map(way, frames))
                 seconds[name].append((time.perf_counter() - began) / FRAMES)
     plain, ours, all_cores = (1000 * float(np.median(values)) for values in seconds.values())
-    print(f"scikit-image {plain:.1f} ms a frame, ours {ours:.2f} ms: {plain / ours:.1f} x on one core, equal counts")
-    print(f"as the notebook does it, on {cores()} cores: {all_cores:.2f} ms, {plain / all_cores:.1f} x")
+    print(
+        f"scikit-image {plain:.1f} ms a frame, ours {ours:.2f} ms: {plain / ours:.1f} x on one core, equal counts"
+    )
+    print(
+        f"as the notebook does it, on {cores()} cores: {all_cores:.2f} ms, {plain / all_cores:.1f} x"
+    )

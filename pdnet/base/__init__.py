@@ -1,0 +1,1 @@
+"""Files, processes and tracking: what cannot change a number."""

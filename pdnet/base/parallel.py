@@ -1,0 +1,104 @@
+"""Work on every core, with a progress bar, and what it took."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_all_start_methods, get_context
+from typing import Any, TypeVar
+
+from tqdm import tqdm
+
+from pdnet.errors import InputError
+
+# a plain fork inherits the locks of OpenCV's, torch's and MLflow's threads and may hang
+START_METHOD = "forkserver" if "forkserver" in get_all_start_methods() else "spawn"
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def peak_memory() -> float:
+    """GiB: the most that tensors took on the GPU, or this process on a CPU."""
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 2**30
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def progress(
+    items: Iterable[Item] | None, what: str, total: int | None = None, unit: str = "it", **more: Any
+) -> tqdm:
+    """A progress bar with rate and time left; in a log file a line every half minute instead of a moving one.
+
+    Args:
+        items: to go through, or None to call `update` by hand.
+        what: is done.
+        total: items, if their length is unknown.
+        unit: of the items.
+        more: what else tqdm takes.
+    """
+    every = 0.5 if sys.stderr.isatty() else 30.0
+    return tqdm(
+        items, desc=what, total=total, unit=unit, mininterval=every, dynamic_ncols=True, **more
+    )
+
+
+def each(
+    work: Callable[[Item], Result],
+    items: Sequence[Item],
+    what: str,
+    workers: int = 0,
+    unit: str = "it",
+) -> list[Result]:
+    """Runs `work` on every item in `workers` processes (0: all cores); results in the order of the items.
+
+    Memory is bounded: at most a few items per worker are in flight. The first error ends the work.
+    """
+    workers = min(workers or cores(), len(items))
+    if workers <= 1:
+        return [work(item) for item in progress(items, what, unit=unit)]
+    results: dict[int, Result] = {}
+    with (
+        ProcessPoolExecutor(workers, get_context(START_METHOD), _one_thread) as pool,
+        progress(None, what, len(items), unit) as bar,
+    ):
+        waiting: dict[Future, int] = {}
+        try:
+            for index, item in enumerate(items):
+                waiting[pool.submit(work, item)] = index
+                if len(waiting) >= 4 * workers:
+                    _collect(waiting, results, bar)
+            while waiting:
+                _collect(waiting, results, bar)
+        except BrokenProcessPool as error:
+            raise InputError(
+                f"{what}: a worker process was killed, perhaps for memory; set workers to 1"
+            ) from error
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return [results[i] for i in range(len(items))]
+
+
+def _collect(waiting: dict[Future, int], results: dict, bar: tqdm) -> None:
+    future = next(as_completed(waiting))
+    results[waiting.pop(future)] = future.result()
+    bar.update()
+
+
+def _one_thread() -> None:
+    import cv2
+
+    cv2.setNumThreads(1)

@@ -1,0 +1,1 @@
+"""Variants, references and imbalance; what may be said of their differences."""

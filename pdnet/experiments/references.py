@@ -1,0 +1,56 @@
+"""Table 5: the same network with other reference frames at test time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pdnet.config import EvaluateConfig
+from pdnet.data.layout import read_tree
+from pdnet.experiments.imbalance import clip_after
+from pdnet.experiments.measure import measure_clip
+from pdnet.experiments.names import CONTROL
+from pdnet.inference.segment import clip_segmenter
+from pdnet.inference.speed import clip_milliseconds
+from pdnet.metrics.stability import clip_flows
+from pdnet.model import PDNet
+
+POLICIES = ("first", "first+previous_k", "every_n", "random")
+
+
+def reference_policies(
+    network: PDNet, data: Path, *, options: EvaluateConfig, seed: int
+) -> tuple[list[dict[str, Any]], dict[str, float]]:
+    """Scores every policy, and a control whose reference shows an unrelated clip.
+
+    Args:
+        network: in evaluation mode.
+        data: working copy.
+        options: of prediction and scoring.
+        seed: of random references.
+
+    Returns:
+        a row per policy and clip (J, F, J&F, stability), and milliseconds per frame of each policy but the
+        control (median; model and reading).
+    """
+    tree = read_tree(data)
+    clips = {clip.name: clip for clip in tree.clips(options.set)}
+    flows = {name: clip_flows(clip) for name, clip in clips.items()}
+    others = clips
+    if len(clips) == 1:  # nothing unrelated among them
+        others = clips | {clip.name: clip for clip in tree.clips("train")}
+    rows: list[dict[str, Any]] = []
+    speed: dict[str, float] = {}
+    for policy in POLICIES:
+        how = {"policy": policy, "k": options.reference_k, "seed": seed}
+        for name, clip in clips.items():
+            segmenter = clip_segmenter(network, clip, **how)
+            if policy not in speed:
+                speed[policy] = clip_milliseconds(segmenter)
+            measured = measure_clip(segmenter, clip, flows[name], options)
+            rows.append({"policy": policy, **measured.row(name)})
+    for name, clip in clips.items():
+        segmenter = clip_segmenter(network, clip_after(name, others))
+        measured = measure_clip(segmenter, clip, flows[name], options)
+        rows.append({"policy": CONTROL, **measured.row(name)})
+    return rows, speed

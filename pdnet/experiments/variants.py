@@ -1,0 +1,178 @@
+"""Ablations: variants that differ in a few parameters, trained alike with several seeds, scored clip by clip.
+
+Training and scoring have keys of their own: a new threshold scores again and trains nothing, a new seed or
+variant trains itself alone, and what only says how the work is done is in neither key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pdnet.base.files import file_hash, link, write_json, write_table
+from pdnet.base.imports import code_hash
+from pdnet.base.tracking import Run, shared_parent
+from pdnet.config import Config, variant_configs
+from pdnet.data.layout import SCORED_ON, TRAINED_ON, data_hash, read_tree
+from pdnet.experiments.imbalance import imbalance_rows
+from pdnet.experiments.measure import measure_clip
+from pdnet.experiments.names import COMPARED
+from pdnet.inference.segment import clip_segmenter
+from pdnet.metrics.stability import clip_flows
+from pdnet.model.checkpoint import load_network
+from pdnet.model.device import choose_device
+from pdnet.training.loop import Training
+from pdnet.training.state import fingerprint
+
+SCORING = ("pdnet.experiments.measure", "pdnet.experiments.imbalance")
+KINDS = ("clips", "frames", "imbalance", "parts")  # of rows, a table each
+Rows = dict[str, list[dict[str, Any]]]
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where an ablation finds and leaves its files.
+
+    Attributes:
+        data: working copy.
+        series: the imbalance series, or a folder that does not exist (real data).
+        work: checkpoints and resumable states, `<variant>/<seed>`.
+        out: tables and the first seed's network of one variant.
+    """
+
+    data: Path
+    series: Path
+    work: Path
+    out: Path
+
+
+@dataclass
+class Flows:
+    """Optical flow of the clips of a split, computed once for all seeds, and only when it is asked for."""
+
+    data: Path
+    known: dict[str, list[np.ndarray]] = field(default_factory=dict)
+
+    def of(self, set_name: str) -> dict[str, list[np.ndarray]]:
+        """Clip -> `clip_flows`."""
+        for clip in read_tree(self.data).clips(set_name):
+            if clip.name not in self.known:
+                self.known[clip.name] = clip_flows(clip)
+        return self.known
+
+
+def run_variant(params: Path, name: str, places: Places) -> None:
+    """Trains a variant with every seed and writes what it scores; what is done is not done again.
+
+    Writes `clips.csv`, `frames.csv`, `imbalance.csv`, `parts.csv` (rows: variant, seed, clip, values) and
+    the first seed's network to `places.out`.
+    """
+    configs = variant_configs(params, name)
+    data, flows = data_hash(places.data, TRAINED_ON), Flows(places.data)
+    parent = _parent(next(iter(configs.values())), data)
+    tables: Rows = {kind: [] for kind in KINDS}
+    for seed, config in configs.items():
+        folder = places.work / name / str(seed)
+        training = train_once(config, places.data, folder, run_name=f"{name} {seed}", parent=parent)
+        rows = score_once(config, name, folder, places, flows)
+        _track(config, training, rows["clips"])
+        for kind, values in rows.items():
+            tables[kind] += [{"variant": name, "seed": seed, **row} for row in values]
+    for kind, values in tables.items():
+        write_table(places.out / f"{kind}.csv", values)
+    first = places.work / name / str(next(iter(configs)))
+    link(first / "pdnet.safetensors", places.out / "pdnet.safetensors")
+
+
+def train_once(
+    config: Config, data: Path, folder: Path, *, run_name: str, parent: str | None
+) -> str | None:
+    """Trains to `folder` unless the checkpoint there comes from the same parameters, data and code.
+
+    Returns:
+        the MLflow run.
+    """
+    key = fingerprint(config, data_hash(data, TRAINED_ON))
+    note, checkpoint = folder / "trained.json", folder / "pdnet.safetensors"
+    stored = _stored(note, key)
+    if stored is not None and checkpoint.is_file() and file_hash(checkpoint) == stored["sha256"]:
+        return stored["run_id"]
+    training = Training(config, data, folder, run_name=run_name, parent=parent)
+    training.fit()
+    said = {"key": key, "sha256": file_hash(checkpoint), "run_id": training.run_id}
+    write_json(note, said)
+    return training.run_id
+
+
+def score_once(config: Config, name: str, folder: Path, places: Places, flows: Flows) -> Rows:
+    """Scores the checkpoint in `folder` unless that was done with the same options, data and code."""
+    checkpoint = folder / "pdnet.safetensors"
+    key = _score_key(config, name, checkpoint, places)
+    stored = _stored(folder / "scores.json", key)
+    if stored is None:
+        network = load_network(checkpoint).to(choose_device(config.machine.device))
+        stored = {"key": key, "rows": measure(network, config, name, places, flows)}
+        write_json(folder / "scores.json", stored)
+    return stored["rows"]
+
+
+def measure(network: Any, config: Config, name: str, places: Places, flows: Flows) -> Rows:
+    """Everything that is measured of one trained network; shares, not per cent (flicker: per 100 frames)."""
+    options = config.evaluate
+    rows: Rows = {kind: [] for kind in KINDS}
+    known = flows.of(options.set)
+    for clip in read_tree(places.data).clips(options.set):
+        measured = measure_clip(clip_segmenter(network, clip), clip, known[clip.name], options)
+        rows["clips"].append(measured.row(clip.name))
+        score = measured.score
+        for stem, j in zip(score.frames, score.j, strict=True):
+            rows["frames"].append({"clip": clip.name, "frame": stem, "J": float(j)})
+        if measured.parts:
+            rows["parts"].append({"clip": clip.name, **measured.parts})
+    if name in COMPARED:
+        rows["imbalance"] = imbalance_rows(
+            network, places.series, threshold=options.threshold, control=name == "full"
+        )
+    return rows
+
+
+def _score_key(config: Config, name: str, checkpoint: Path, places: Places) -> str:
+    said = {
+        "checkpoint": file_hash(checkpoint),
+        "evaluate": config.evaluate.model_dump(mode="json"),
+        "data": data_hash(places.data, SCORED_ON),
+        "series": data_hash(places.series, SCORED_ON) if name in COMPARED else None,
+        "code": code_hash(*SCORING),
+    }
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def _stored(note: Path, key: str) -> dict[str, Any] | None:
+    """What a note says, if it is there and bears this key."""
+    if not note.is_file():
+        return None
+    try:
+        said = json.loads(note.read_text())
+    except json.JSONDecodeError:
+        return None
+    return said if isinstance(said, dict) and said.get("key") == key else None
+
+
+def _parent(config: Config, data: str) -> str | None:
+    """The MLflow run under which the variants of one data set and one starting network stand."""
+    start = file_hash(Path(config.train.start)) if config.train.start else ""
+    key = hashlib.sha256((data + start).encode()).hexdigest()[:16]
+    return shared_parent(f"pdnet-{config.profile}", "ablation", key)
+
+
+def _track(config: Config, run_id: str | None, clips: list[Mapping[str, Any]]) -> None:
+    run = Run(f"pdnet-{config.profile}", "", run_id=run_id)
+    for name in ("J", "F"):
+        run.metrics(0, **{f"evaluation/{name}-Mean": float(np.mean([row[name] for row in clips]))})
+    run.end()

@@ -1,0 +1,1 @@
+"""A trained network on clips: masks, scores, speed, a person's own video."""

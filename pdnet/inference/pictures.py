@@ -1,0 +1,34 @@
+"""What a network makes of a frame, as pictures."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pdnet.data.images import read_frame, read_mask
+from pdnet.data.layout import Clip
+from pdnet.data.overlays import overlay_errors, overlay_mask, overlay_parts
+from pdnet.inference.segment import clip_segmenter
+from pdnet.model import PDNet
+
+COLUMNS = ("frame", "truth", "prediction (green hit, orange missed, pink false)", "parts")
+
+
+def clip_row(network: PDNet, clip: Clip, index: int, threshold: float) -> list[np.ndarray]:
+    """Frame, truth, the prediction's errors and the parts of one frame: `COLUMNS`, each (H, W, 3) uint8."""
+    stem = clip.frames[index]
+    frame, truth = read_frame(clip.frame(stem)), read_mask(clip.mask(stem))
+    found = clip_segmenter(network, clip).segment(index)
+    errors = overlay_errors(frame, found.probability > threshold, truth)
+    parts = frame
+    if found.part_masks is not None:
+        parts = overlay_parts(frame, found.part_masks, found.probability)
+    return [frame, overlay_mask(frame, truth), errors, parts]
+
+
+def middle_rows(network: PDNet, clips: list[Clip], threshold: float) -> list[list[np.ndarray]]:
+    """`clip_row` of each clip's middle frame; the network is left in the mode it was in."""
+    was_training = network.training
+    network.eval()
+    rows = [clip_row(network, clip, len(clip.frames) // 2, threshold) for clip in clips]
+    network.train(was_training)
+    return rows

@@ -1,0 +1,26 @@
+"""Masks of clips on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from pdnet.base.files import write_image
+from pdnet.base.parallel import progress
+from pdnet.config import EvaluateConfig
+from pdnet.data.layout import Clip
+from pdnet.inference.segment import clip_segmenter, walk
+from pdnet.model import PDNet
+
+
+def predict_clips(
+    network: PDNet, clips: Sequence[Clip], out: Path, *, options: EvaluateConfig, seed: int = 0
+) -> None:
+    """Writes `<clip>/<frame>.png`, 0/255 at the frame's size; threshold on the native-size probability."""
+    how = {"policy": options.reference, "k": options.reference_k, "seed": seed}
+    for clip in progress(clips, "predict", unit="clip"):
+        for seen in walk(clip_segmenter(network, clip, **how), clip):
+            mask = np.where(seen.found.probability > options.threshold, 255, 0)
+            write_image(out / clip.name / f"{seen.stem}.png", mask.astype(np.uint8))

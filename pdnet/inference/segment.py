@@ -1,0 +1,172 @@
+"""One path for a clip: references encoded once, then one pass per frame."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import reduce
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pdnet.data.images import read_frame
+from pdnet.data.layout import Clip
+from pdnet.data.sampling import frame_tensor
+from pdnet.model import PDNet
+from pdnet.model.blocks import resize
+from pdnet.model.ipda import Memory
+
+LATER_REFERENCES = ("first+previous_k", "every_n")
+KEPT_MEMORIES = 16  # of reference frames, so that state stays bounded on any clip
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """What a frame became.
+
+    Attributes:
+        probability: (H, W) float32, of portrait, at the frame's own size.
+        part_masks: (p, h, w) float32 on the part grid, saliency times part prediction; None without IPDA.
+    """
+
+    probability: np.ndarray
+    part_masks: np.ndarray | None
+
+
+def reference_indices(
+    policy: str, index: int, count: int, *, k: int, seed: int = 0
+) -> tuple[int, ...]:
+    """Which frames of a clip serve frame `index` as references; never the frame itself, but for the first.
+
+    Args:
+        policy: `first`; `first+previous_k` (and the k-th frame before, Table 5 has k = 5); `random`
+            (k frames of the clip, as far as possible the same for all its frames); `every_n` (the
+            first and every k-th frame before this one, of those the latest that memory holds).
+        index: of the target.
+        count: frames of the clip.
+        k: see `policy`.
+        seed: of `random`.
+    """
+    if policy == "first":
+        return (0,)
+    if policy == "first+previous_k":
+        return (0,) if index - k <= 0 else (0, index - k)
+    if policy == "random":
+        order = np.random.default_rng((seed, count)).permutation(count)
+        others = order[order != index][:k]
+        return tuple(sorted(int(i) for i in others)) or (0,)
+    later = range(k, index, k)
+    return (0, *later[-(KEPT_MEMORIES - 1) :])
+
+
+class ClipSegmenter:
+    """Segments the frames of one clip.
+
+    Args:
+        network: in evaluation mode.
+        read: index -> frame (H, W, 3) uint8 RGB.
+        count: frames of the clip.
+        policy, k, seed: see `reference_indices`.
+    """
+
+    def __init__(
+        self,
+        network: PDNet,
+        read: Callable[[int], np.ndarray],
+        count: int,
+        *,
+        policy: str = "first",
+        k: int = 5,
+        seed: int = 0,
+    ) -> None:
+        self.network, self.read, self.count = network, read, count
+        self.policy, self.k, self.seed = policy, k, seed
+        self.device = next(network.parameters()).device
+        self._memories: OrderedDict[int, Memory | None] = OrderedDict()
+
+    def _input(self, frame: np.ndarray) -> Tensor:
+        image = frame_tensor(frame, self.network.config.input_size)[None].to(self.device)
+        return self.network.encoder.normalise(image)
+
+    def _remember(self, index: int) -> Memory | None:
+        """Memory of a reference frame: kept, or encoded."""
+        if index not in self._memories:
+            self._keep(index, self.network.encode_reference(self._input(self.read(index))))
+        self._memories.move_to_end(index)
+        return self._memories[index]
+
+    def _keep(self, index: int, memory: Memory | None) -> None:
+        self._memories[index] = memory
+        while len(self._memories) > KEPT_MEMORIES:
+            self._memories.popitem(last=False)
+
+    def memory(self, index: int) -> Memory | None:
+        """The memory that frame `index` looks into."""
+        chosen = reference_indices(self.policy, index, self.count, k=self.k, seed=self.seed)
+        memories = [self._remember(i) for i in chosen]
+        return None if memories[0] is None else reduce(Memory.joined, memories)
+
+    @torch.inference_mode()
+    def segment(self, index: int, frame: np.ndarray | None = None) -> Segmentation:
+        """Frame `index` (read, unless given) -> its `Segmentation`."""
+        frame = self.read(index) if frame is None else frame
+        output = self.network.segment(self._input(frame), self.memory(index))
+        if (
+            self.policy in LATER_REFERENCES
+            and output.parts is not None
+            and index not in self._memories
+        ):
+            # what was segmented may be a reference later, for the price of its keys and values
+            self._keep(index, self.network.attention.remember(output.parts))
+        probability = resize(output.logits.float(), frame.shape[:2]).sigmoid()[0, 0].cpu().numpy()
+        parts = None if output.parts is None else output.parts.masks[0].float().cpu().numpy()
+        return Segmentation(probability, parts)
+
+    def __iter__(self) -> Iterator[Segmentation]:
+        """Every frame of the clip in order."""
+        for index in range(self.count):
+            yield self.segment(index)
+
+
+def clip_segmenter(
+    network: PDNet, clip: Clip, *, policy: str = "first", k: int = 5, seed: int = 0
+) -> ClipSegmenter:
+    """A segmenter of a clip's annotated frames; see `ClipSegmenter`."""
+
+    def read(index: int) -> np.ndarray:
+        return read_frame(clip.frame(clip.frames[index]))
+
+    return ClipSegmenter(network, read, len(clip.frames), policy=policy, k=k, seed=seed)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """An annotated frame on a walk over a clip.
+
+    Attributes:
+        index, stem: its place in the clip, its name.
+        frame: (H, W, 3) uint8 RGB.
+        found: what the network makes of it.
+    """
+
+    index: int
+    stem: str
+    frame: np.ndarray
+    found: Segmentation
+
+
+def walk(
+    segmenter: ClipSegmenter, clip: Clip, stems: Sequence[str] | None = None
+) -> Iterator[Seen]:
+    """Segments annotated frames of a clip, one after another: the one way in which clips are gone through.
+
+    Args:
+        segmenter: where the references come from: this clip, or an unrelated one.
+        clip: whose frames are read.
+        stems: the frames; None takes all.
+    """
+    for stem in clip.frames if stems is None else stems:
+        index, frame = clip.frames.index(stem), read_frame(clip.frame(stem))
+        yield Seen(index, stem, frame, segmenter.segment(index, frame))

@@ -1,0 +1,91 @@
+"""Trained networks on disk: weights in safetensors, the model's parameters in the header."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+
+from pdnet.base.files import write_atomically
+from pdnet.config import ModelConfig
+from pdnet.errors import InputError
+from pdnet.model import PDNet
+
+FORMAT = "pdnet-1"
+
+
+def save_network(network: PDNet, path: Path, notes: dict[str, str] | None = None) -> None:
+    """Writes a network so that the file alone rebuilds it.
+
+    Args:
+        network: to save.
+        path: a .safetensors file; replaced atomically.
+        notes: more text for the header (run id, profile, epoch).
+    """
+    about = {**(notes or {}), "format": FORMAT, "model": network.config.model_dump(mode="json")}
+    # one entry: safetensors writes several in an order that differs from run to run
+    header = {"pdnet": json.dumps(about, sort_keys=True)}
+    state = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
+    write_atomically(path, lambda temporary: save_file(state, temporary, metadata=header))
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """The header of a checkpoint: `model` parameters, and what else was noted.
+
+    Raises:
+        InputError: no such file, or none of this project's checkpoints.
+    """
+    try:
+        with safe_open(path, framework="pt") as stream:
+            about = json.loads((stream.metadata() or {}).get("pdnet", "{}"))
+    except FileNotFoundError as error:
+        raise InputError(
+            f"{path}: no such checkpoint; `dvc repro train` makes one, or give --checkpoint"
+        ) from error
+    except (SafetensorError, OSError, json.JSONDecodeError) as error:
+        raise InputError(
+            f"{path}: not a safetensors file; an authors' .pth goes through `pdnet import-official`"
+        ) from error
+    if about.get("format") != FORMAT:
+        raise InputError(
+            f"{path}: a safetensors file, but no PDNet checkpoint (format {about.get('format')!r})"
+        )
+    return about
+
+
+def load_network(path: Path) -> PDNet:
+    """Rebuilds a network from its checkpoint, in evaluation mode, on the CPU.
+
+    Raises:
+        InputError: see `read_header`; or weights that do not fit the header.
+    """
+    header = read_header(path)
+    try:
+        network = PDNet(ModelConfig(**header["model"]))
+        network.load_state_dict(load_file(path))
+    except (KeyError, ValueError, ValidationError, RuntimeError, SafetensorError) as error:
+        raise InputError(
+            f"{path}: damaged checkpoint ({' '.join(str(error).split())[:160]})"
+        ) from error
+    return network.eval().to(memory_format=torch.channels_last)  # faster on a CPU, the same numbers
+
+
+def take_encoder(network: PDNet, path: Path) -> None:
+    """Copies the encoder of a checkpoint into a network.
+
+    Raises:
+        InputError: see `load_network`; or its encoder is another one.
+    """
+    other = load_network(path)
+    try:
+        network.encoder.load_state_dict(other.encoder.state_dict())
+    except RuntimeError as error:
+        theirs, ours = ((c.backbone, c.channels, c.fusion) for c in (other.config, network.config))
+        raise InputError(
+            f"train.start: {path} has the encoder {theirs}, the model wants {ours}"
+        ) from error

@@ -1,0 +1,40 @@
+"""Where torch computes, and that it computes the same each time."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import torch
+
+from pdnet.errors import InputError
+
+
+def choose_device(wanted: str = "auto") -> torch.device:
+    """The device by its name; `auto` takes the first GPU where there is one, else the CPU.
+
+    Raises:
+        InputError: torch knows no such device, or this machine has none.
+    """
+    if wanted == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(wanted)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # the second: a build without CUDA
+        reason = str(error).splitlines()[0][:120]
+        raise InputError(
+            f"machine.device: '{wanted}' cannot be used ({reason}); try auto or cpu"
+        ) from error
+    return device
+
+
+def seed_everything(seed: int) -> None:
+    """Seeds Python, NumPy and torch and asks torch for deterministic algorithms."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = (
+        False  # a guard for debugging that costs time
+    )

@@ -1,0 +1,134 @@
+"""Figures 2 to 4: what is in a data set, and how complex its scenes are."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import cv2
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from pdnet.base.parallel import cores, progress
+from pdnet.data.images import read_frame, read_mask
+from pdnet.data.layout import SETS, Clip, read_tree
+from pdnet.data.overlays import overlay_mask
+from pdnet.metrics.texture import glcm_entropy
+from pdnet.report.figures import style, tile
+
+
+def clip_list(data: Path) -> pd.DataFrame:
+    """A row per clip: split, category, clip, annotated frames."""
+    tree = read_tree(data)
+    rows = [
+        {
+            "split": name,
+            "category": clip.category or "(none)",
+            "clip": clip.name,
+            "frames": len(clip.frames),
+        }
+        for name in SETS
+        for clip in tree.sets[name]
+    ]
+    return pd.DataFrame(rows)
+
+
+def category_figure(data: Path) -> Figure:
+    """Figure 2: clips and annotated frames of each category."""
+    rows = clip_list(data)
+    style()
+    figure, axes = plt.subplots(1, 2, figsize=(11, 3.6), layout="constrained", sharey=True)
+    for axis, (title, values) in zip(
+        axes,
+        (
+            ("clips", rows.groupby(["category", "split"]).size()),
+            ("annotated frames", rows.groupby(["category", "split"]).frames.sum()),
+        ),
+        strict=True,
+    ):
+        table = values.rename(title).reset_index()
+        sns.barplot(table, y="category", x=title, hue="split", hue_order=SETS, ax=axis)
+        axis.set(ylabel="", xlabel=title)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    return figure
+
+
+def examples_figure(data: Path, count: int = 7) -> Figure:
+    """An example of each category: first and middle frame, and the middle frame's mask."""
+    clips: dict[str, Clip] = {}
+    for clip in (c for name in SETS[::-1] for c in read_tree(data).sets[name]):
+        clips.setdefault(clip.category or clip.name, clip)
+    rows = []
+    for clip in list(clips.values())[:count]:
+        first, middle = clip.frames[0], clip.frames[len(clip.frames) // 2]
+        frame = read_frame(clip.frame(middle))
+        rows.append(
+            [
+                read_frame(clip.frame(first)),
+                frame,
+                overlay_mask(frame, read_mask(clip.mask(middle))),
+            ]
+        )
+    return tile(rows, ("first frame", "middle frame", "mask"), list(clips)[:count], height=1.7)
+
+
+def frames_figure(data: Path) -> Figure:
+    """Annotated frames per clip."""
+    style()
+    figure, axis = plt.subplots(figsize=(7, 3.2), layout="constrained")
+    sns.histplot(
+        clip_list(data),
+        x="frames",
+        hue="split",
+        hue_order=SETS,
+        multiple="stack",
+        discrete=True,
+        ax=axis,
+    )
+    axis.set(xlabel="annotated frames in a clip", ylabel="clips")
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    return figure
+
+
+def clip_entropy(clip: Clip) -> float:
+    """Mean GLCM entropy of a clip's annotated frames, bits."""
+    return float(
+        np.mean(
+            [
+                glcm_entropy(cv2.cvtColor(read_frame(clip.frame(s)), cv2.COLOR_RGB2GRAY))
+                for s in clip.frames
+            ]
+        )
+    )
+
+
+def entropies(data: Path, name: str) -> pd.DataFrame:
+    """Rows data set, clip, entropy (bits) of every clip of a tree."""
+    clips = [clip for split in SETS for clip in read_tree(data).sets[split]]
+    with ThreadPoolExecutor(cores()) as pool:  # reading and counting let go of Python's lock
+        values = list(
+            progress(pool.map(clip_entropy, clips), f"GLCM entropy of {name}", len(clips), "clip")
+        )
+    return pd.DataFrame({"data set": name, "clip": [c.name for c in clips], "entropy": values})
+
+
+def entropy_figure(rows: pd.DataFrame) -> Figure:
+    """Figure 3: distribution of the clips' entropy in each data set."""
+    style()
+    figure, axis = plt.subplots(figsize=(7, 3.4), layout="constrained")
+    sns.histplot(
+        rows,
+        x="entropy",
+        hue="data set",
+        stat="density",
+        common_norm=False,
+        bins=15,
+        element="step",
+        ax=axis,
+    )
+    axis.set(xlabel="mean GLCM entropy of a clip (bits)", ylabel="density of clips")
+    return figure

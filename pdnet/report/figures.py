@@ -1,0 +1,70 @@
+"""One look for every figure, strips of frames, and figures as files."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import matplotlib
+import numpy as np
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from pdnet.base.files import write_atomically
+
+if TYPE_CHECKING:
+    from IPython.display import Image
+
+matplotlib.rcParams.update({"svg.hashsalt": "pdnet", "figure.dpi": 100, "savefig.bbox": "tight"})
+
+
+def save(figure: Figure, folder: Path | str | None, name: str) -> Image:
+    """A figure as a picture for the notebook; with a folder also as `name.png` and `name.svg`.
+
+    The same figure gives the same bytes. The picture is the PNG itself: whether Jupyter draws a bare `Figure` depends
+    on what was drawn before.
+    """
+    from IPython.display import Image
+
+    png, svg = io.BytesIO(), io.BytesIO()
+    figure.savefig(png, format="png")
+    if folder is not None:
+        figure.savefig(svg, format="svg", metadata={"Date": None})
+        for suffix, content in (("png", png), ("svg", svg)):
+            path = Path(folder) / f"{name}.{suffix}"
+            write_atomically(
+                path, lambda temporary, content=content: temporary.write_bytes(content.getvalue())
+            )
+    return Image(png.getvalue(), format="png")
+
+
+def style() -> None:
+    """One look for every figure."""
+    sns.set_theme(context="notebook", style="whitegrid", palette="colorblind")
+
+
+def tile(
+    rows: Sequence[Sequence[np.ndarray]],
+    titles: Sequence[str],
+    labels: Sequence[str],
+    height: float = 2.1,
+) -> Figure:
+    """A table of pictures with column titles and row labels."""
+    columns = len(titles)
+    figure = Figure(
+        figsize=(columns * height * 1.6, len(rows) * height + 0.3), layout="constrained"
+    )
+    axes = figure.subplots(len(rows), columns, squeeze=False)
+    for row, (pictures, label) in enumerate(zip(rows, labels, strict=True)):
+        for column, picture in enumerate(pictures):
+            axis = axes[row, column]
+            axis.imshow(picture)
+            axis.set(xticks=[], yticks=[])
+            axis.grid(False)
+            if row == 0:
+                axis.set_title(titles[column])
+            if column == 0:
+                axis.set_ylabel(label, fontsize=9)
+    return figure

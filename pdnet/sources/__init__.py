@@ -1,0 +1,1 @@
+"""How data gets onto the disk: clips, single images, archives, the working copy."""

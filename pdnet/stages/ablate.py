@@ -1,0 +1,14 @@
+"""data/480p, data/imbalance, models/pdnet.safetensors -> results/ablation/VARIANT."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pdnet.config import ABLATION_WORK, SERIES, VARIANTS, WORKING
+from pdnet.experiments.variants import Places, run_variant
+
+
+def run(params: Path, name: str) -> None:
+    """Trains and scores one variant with every seed."""
+    places = Places(data=WORKING, series=SERIES, work=ABLATION_WORK, out=VARIANTS / name)
+    run_variant(params, name, places)

@@ -1,0 +1,19 @@
+"""data/480p, models/pdnet.safetensors -> results/references.csv: other reference frames at test time."""
+
+from __future__ import annotations
+
+from pdnet.base.files import write_json, write_table
+from pdnet.config import CHECKPOINT, RESULTS, WORKING, Config
+from pdnet.experiments.references import reference_policies
+from pdnet.model.checkpoint import load_network
+from pdnet.model.device import choose_device, seed_everything
+
+
+def run(config: Config) -> None:
+    """Scores the trained network with every policy; times go to a file that nothing declares."""
+    seed_everything(config.seed)
+    network = load_network(CHECKPOINT).to(choose_device(config.machine.device))
+    options, seed = config.evaluate, config.seed
+    rows, milliseconds = reference_policies(network, WORKING, options=options, seed=seed)
+    write_table(RESULTS / "references.csv", rows)
+    write_json(RESULTS / "references-speed.json", milliseconds)
