@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup repro test lint ui lab bench lock clean
+.PHONY: help setup repro verify test lint ui lab bench lock clean
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -23,11 +23,16 @@ repro: $(STAMP)  ## run the pipeline of the profile in params.yaml (default: the
 	$(BIN)/dvc repro
 	@echo
 	@$(BIN)/dvc metrics show
+	@git diff --quiet -- dvc.lock && echo "proof:     dvc.lock is unchanged: these are the committed results, bit by bit" \
+		|| echo "proof:     dvc.lock changed: make verify says which results differ, and by how much"
 	@echo "pages:     reports/*.html, report.html first; figures in reports/figures"
 	@echo "tables:    results/tables (Markdown, CSV, LaTeX)"
 	@cat results/tables/conclusion.txt
 	@echo "results:   results/ (CSV, masks); checkpoint: models/pdnet.safetensors"
 	@echo "runs:      make ui, then http://127.0.0.1:5000"
+
+verify: $(STAMP)  ## compare the results here with the committed reference: which files differ, by how much
+	$(BIN)/pdnet verify
 
 test: lint  ## lint and tests, a process a core with one thread each
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto

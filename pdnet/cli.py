@@ -187,6 +187,29 @@ def notebooks(
 
 @app.command()
 @one_line_errors
+def verify(
+    write: Annotated[
+        bool, typer.Option("--write", help="Make the results here the reference.")
+    ] = False,
+) -> None:
+    """Compare results with the committed reference: bit-equal or not, file by file, and by how much.
+
+    Exit status 1 where a score differs by more than other kernels explain, or a file is missing.
+    """
+    from pdnet.report import verify as reference
+
+    if write:
+        reference.write_reference()
+        return
+    known = reference.read_reference()
+    findings = reference.verify(known)
+    print(reference.report(findings, known))
+    if not all(finding.acceptable for finding in findings):
+        raise typer.Exit(1)
+
+
+@app.command()
+@one_line_errors
 def segment(
     source: Annotated[
         Path, typer.Argument(metavar="INPUT", help="A video file or a folder of frames.")

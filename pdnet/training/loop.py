@@ -135,7 +135,7 @@ class Training:
             sys.stderr.write(f"resuming at epoch {resumed.epoch}, step {resumed.step}\n")
         run = self._start_run(resumed is not None)
         with tracked(run, Stopped, KeyboardInterrupt), Interruption() as stop:
-            batches = {kind: self._batches(kind) for kind in set(self.kinds)}
+            batches = {kind: self.batches(kind) for kind in set(self.kinds)}
             with progress(None, "train", self.total, "step", initial=self.done) as bar:
                 while self.progress.epoch < self.config.train.epochs:
                     self._epoch(batches, run, bar, stop)
@@ -148,37 +148,14 @@ class Training:
         bar: tqdm,
         stop: Interruption,
     ) -> None:
-        """Steps, validation, state; what a step consists of is said here, in order."""
-        train, state, parts = self.config.train, self.progress, None
+        """The steps of an epoch that are left, then validation; around them tracking, saving, signals."""
+        state, parts = self.progress, None
         self._learn()
         for kind in self.kinds[state.step :]:
             began = time.perf_counter()
-            batch = self._on_device(next(batches[kind]))
-            rates = learning_rates(train, kind, self.done, self.total, state.epoch)
-            self._set_rates(rates)
-            # `ours`: an image step teaches the backbone and leaves the heads and their statistics alone
-            spare_heads = kind == "image" and train.image_steps == "ours"
-            with frozen_statistics(self.head_norms if spare_heads else []):
-                terms, parts = self._losses(kind, batch)
-            values = {name: float(value.detach()) for name, value in terms.items()}
-            self._refuse_infinite(values)
-            self.optimiser.zero_grad(set_to_none=True)
-            self.fabric.backward(terms["total"])
-            if spare_heads:
-                self._forget_head_gradients()
-            if train.clip_gradient:
-                self.fabric.clip_gradients(
-                    self.model,
-                    self.optimiser,
-                    max_norm=train.clip_gradient,
-                    error_if_nonfinite=False,
-                )
-            self.optimiser.step()
-
-            row = {"step": self.done, "epoch": state.epoch, "kind": kind, **values}
-            row |= {"lr_backbone": rates[0], "lr_heads": rates[1]}
+            row, parts = self.step(kind, next(batches[kind]))
             self._log_step(run, row, time.perf_counter() - began)
-            bar.set_postfix(loss=f"{values['total']:.3f}", refresh=False)
+            bar.set_postfix(loss=f"{row['total']:.3f}", refresh=False)
             bar.update()
             state.history.append(row)
             state.step += 1
@@ -187,8 +164,56 @@ class Training:
         self._end_epoch(run, parts)
         state.epoch, state.step = state.epoch + 1, 0
         self._save()
-        if stop.asked and state.epoch < train.epochs:
+        if stop.asked and state.epoch < self.config.train.epochs:
             self._save_and_stop()
+
+    def step(self, kind: str, batch: dict[str, Tensor]) -> tuple[dict[str, Any], Parts | None]:
+        """One optimiser step on a batch of `video` pairs or `image`s.
+
+        Returns:
+            its row of `history.csv`, and the target's parts.
+        """
+        train, epoch = self.config.train, self.progress.epoch
+        batch = self._on_device(batch)
+        rates = learning_rates(train, kind, self.done, self.total, epoch)
+        self._set_rates(rates)
+        # `ours`: an image step teaches the backbone and leaves the heads and their statistics alone
+        spare_heads = kind == "image" and train.image_steps == "ours"
+        with frozen_statistics(self.head_norms if spare_heads else []):
+            terms, parts = self._losses(kind, batch)
+        values = {name: float(value.detach()) for name, value in terms.items()}
+        self._refuse_infinite(values)
+        self.optimiser.zero_grad(set_to_none=True)
+        self.fabric.backward(terms["total"])
+        if spare_heads:
+            self._forget_head_gradients()
+        if train.clip_gradient:
+            most = {"max_norm": train.clip_gradient, "error_if_nonfinite": False}
+            self.fabric.clip_gradients(self.model, self.optimiser, **most)
+        self.optimiser.step()
+        row = {"step": self.done, "epoch": epoch, "kind": kind, **values}
+        return row | {"lr_backbone": rates[0], "lr_heads": rates[1]}, parts
+
+    def batches(self, kind: str) -> Iterator[dict[str, Tensor]]:
+        """All batches of one kind from here to the end of the training."""
+        train, workers = self.config.train, self.config.machine.loader_workers
+        sampler = EpochSampler(
+            len(self.datasets[kind]),
+            batch_size=train.batch_size,
+            steps=self.kinds.count(kind),
+            epochs=train.epochs,
+            seed=self.config.seed,
+            stream=STREAMS[kind],
+            start=(self.progress.epoch, self.kinds[: self.progress.step].count(kind)),
+        )
+        loader = DataLoader(
+            self.datasets[kind],
+            batch_sampler=sampler,
+            num_workers=workers,
+            worker_init_fn=quiet_worker,
+            multiprocessing_context=START_METHOD if workers else None,
+        )
+        return iter(loader)
 
     def _losses(
         self, kind: str, batch: dict[str, Tensor]
@@ -233,27 +258,6 @@ class Training:
         """SGD leaves weight and momentum of a parameter without a gradient alone."""
         for parameter in self.heads:
             parameter.grad = None
-
-    def _batches(self, kind: str) -> Iterator[dict[str, Tensor]]:
-        """All batches of one kind from here to the end of the training."""
-        train, workers = self.config.train, self.config.machine.loader_workers
-        sampler = EpochSampler(
-            len(self.datasets[kind]),
-            batch_size=train.batch_size,
-            steps=self.kinds.count(kind),
-            epochs=train.epochs,
-            seed=self.config.seed,
-            stream=STREAMS[kind],
-            start=(self.progress.epoch, self.kinds[: self.progress.step].count(kind)),
-        )
-        loader = DataLoader(
-            self.datasets[kind],
-            batch_sampler=sampler,
-            num_workers=workers,
-            worker_init_fn=quiet_worker,
-            multiprocessing_context=START_METHOD if workers else None,
-        )
-        return iter(loader)
 
     def _end_epoch(self, run: Run, parts: Parts | None) -> None:
         """Validation on the clips that were held back, and the health of the last step's parts."""

@@ -1,0 +1,173 @@
+"""Are the results here those of the reference? Which files differ, and by how much.
+
+On a machine of the reference's kind every declared file is the same bit by bit, and a clean `git status` after
+`make repro` says so. Elsewhere the order of sums differs, training magnifies it, and this is the question.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+import yaml
+
+from pdnet.base.files import write_json
+from pdnet.errors import InputError
+
+REFERENCE = Path("docs/reference.json")
+LOCK = Path("dvc.lock")
+WHOLE = ("data/",)  # outputs of thousands of files: compared as one
+SCORES = (
+    "results/metrics.json",
+    "results/methods.csv",
+    "results/stability.csv",
+    "results/references.csv",
+    "results/per-sequence_results-*.csv",
+    "results/ablation/*/clips.csv",
+    "results/ablation/*/imbalance.csv",
+)
+# Largest difference of a score that other kernels explain, in points: what the same seeds gave with AVX2 in
+# place of AVX-512 (README, "The numbers again"), rounded up. Beyond it, look for another cause.
+TOLERANCE = 3.0
+COLUMNS = ("J&F", "J", "F", "J_limbs", "J&F-Mean", "J-Mean", "F-Mean", "warped_iou", "warped_IoU")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What is said of one file.
+
+    Attributes:
+        path: from the project's root.
+        state: `equal` bit by bit, `differs`, or `missing`.
+        difference: largest of its scores, in points; None where it holds none.
+    """
+
+    path: str
+    state: str
+    difference: float | None = None
+
+    @property
+    def acceptable(self) -> bool:
+        """Equal, or within the tolerance; a file without scores may differ (its scores stand elsewhere)."""
+        return self.state != "missing" and (self.difference or 0.0) <= TOLERANCE
+
+
+def kernels() -> dict[str, str]:
+    """What decides the last digits on a CPU: the vector width that torch's and oneDNN's kernels use, versions, threads."""
+    return {
+        "torch": torch.__version__,
+        "torch kernels": torch.backends.cpu.get_cpu_capability(),
+        # another width sums in another order; oneDNN takes the widest there is unless it is told
+        "oneDNN limit": os.environ.get("ONEDNN_MAX_CPU_ISA", "none"),
+        "threads": str(torch.get_num_threads()),
+        "machine": platform.machine(),
+    }
+
+
+def declared_outputs(lock: Path = LOCK) -> list[Path]:
+    """Every output that `dvc.lock` vouches for.
+
+    Raises:
+        InputError: nothing was run yet.
+    """
+    if not lock.is_file():
+        raise InputError(f"{lock}: missing; `make repro` makes it")
+    stages = yaml.safe_load(lock.read_text())["stages"]
+    paths: list[Path] = []
+    for stage in stages.values():
+        paths += [Path(out["path"]) for out in stage.get("outs", [])]
+    return sorted(paths)
+
+
+def result_files(lock: Path = LOCK) -> Iterator[Path]:
+    """The files of the declared outputs, those of `WHOLE` left out; folders are walked through."""
+    for path in declared_outputs(lock):
+        if str(path).startswith(WHOLE):
+            continue
+        if path.is_dir():
+            yield from sorted(file for file in path.rglob("*") if file.is_file())
+        else:
+            yield path
+
+
+def scores(path: Path) -> dict[str, float]:
+    """Scores of a result file in per cent: the mean of each column of `COLUMNS`; empty for other files."""
+    if not any(path.match(pattern) for pattern in SCORES) or not path.read_text().strip():
+        return {}
+    if path.suffix == ".json":
+        values = json.loads(path.read_text())
+        return {name: values[name] for name in COLUMNS if name in values}
+    table = pd.read_csv(path)
+    return {name: 100 * float(table[name].mean()) for name in COLUMNS if name in table}
+
+
+def snapshot(lock: Path = LOCK) -> dict[str, Any]:
+    """What a reference holds: the kernels it was made with, and of each result file hash and scores."""
+    files = {}
+    for path in result_files(lock):
+        digest = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()  # as in dvc.lock
+        rounded = {name: round(value, 4) for name, value in scores(path).items()}
+        files[str(path)] = {"md5": digest, **({"scores": rounded} if rounded else {})}
+    return {"kernels": kernels(), "files": files}
+
+
+def write_reference(path: Path = REFERENCE) -> None:
+    """Makes the results here the reference."""
+    write_json(path, snapshot())
+
+
+def read_reference(path: Path = REFERENCE) -> dict[str, Any]:
+    """The committed reference.
+
+    Raises:
+        InputError: it is missing.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: missing; it comes with the repository, or `pdnet verify --write`")
+    return json.loads(path.read_text())
+
+
+def verify(reference: dict[str, Any]) -> list[Finding]:
+    """Every file of the reference against the one here."""
+    return [_compare(Path(name), said) for name, said in reference["files"].items()]
+
+
+def _compare(path: Path, said: dict[str, Any]) -> Finding:
+    if not path.is_file():
+        return Finding(str(path), "missing")
+    if hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest() == said["md5"]:
+        return Finding(str(path), "equal")
+    before, now = said.get("scores", {}), scores(path)
+    differences = [abs(now[name] - before[name]) for name in before if name in now]
+    return Finding(str(path), "differs", max(differences, default=None))
+
+
+def report(findings: list[Finding], reference: dict[str, Any]) -> str:
+    """The findings as text: kernels here and there, every file that differs, a sentence at the end."""
+    here, there = kernels(), reference["kernels"]
+    lines = [f"{'':16s} {'reference':24s} here"]
+    lines += [f"{name:16s} {there[name]:24s} {here.get(name, '')}" for name in there]
+    other = [finding for finding in findings if finding.state != "equal"]
+    for finding in other:
+        said = finding.state
+        if finding.difference is not None:
+            said += f", scores by at most {finding.difference:.2f} points (tolerance {TOLERANCE})"
+        lines.append(f"{finding.path}: {said}")
+    equal = len(findings) - len(other)
+    lines.append(f"{equal} of {len(findings)} files are equal bit by bit")
+    beyond = [finding.path for finding in other if not finding.acceptable]
+    if beyond:
+        lines.append(f"beyond the tolerance or missing: {len(beyond)}, first {beyond[0]}")
+    elif other and here != there:
+        lines.append("the rest differs within what other kernels explain")
+    elif other:
+        lines.append("the kernels are the same, so something else differs: parameters, data or code?")
+    return "\n".join(lines)

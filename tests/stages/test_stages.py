@@ -1,0 +1,187 @@
+"""Every stage on a tiny sample, one after another, and the parameters that each of them reads."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+import pdnet.config
+from pdnet.config import Config, Section
+from pdnet.data.images import read_labels
+from tests.helpers import ROOT, TINY, write_params
+
+STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+ORDER = ("download", "preprocess", "train", "predict", "imbalance", "references")
+STAGE_OF = {"predict": "evaluate"}  # command -> stage, where their names differ
+VARIANTS = ("full", "no-ipda", "one-part")
+
+
+class Watch:
+    """Notes which parameters of a resolved `Config` are read, stage by stage."""
+
+    def __init__(self) -> None:
+        self.stage = ""
+        self.reads: dict[str, set[str]] = defaultdict(set)
+        self.sections: dict[
+            int, tuple[str, Section]
+        ] = {}  # of a resolved Config; kept, so that an id stays one
+
+    def know(self, config: Config, where: str) -> Config:
+        # a variant's seed is one of ablation.seeds, not the file's
+        if not where.startswith("ablation.variants"):
+            self.sections[id(config)] = ("", config)
+        for name in pdnet.config.SECTIONS:
+            section = config.__dict__[name]
+            self.sections[id(section)] = (f"{name}.", section)
+        return config
+
+    def note(self, section: Section, name: str) -> None:
+        if id(section) in self.sections and name in type(section).model_fields:
+            self.reads[self.stage].add(self.sections[id(section)][0] + name)
+
+
+@pytest.fixture
+def watch(monkeypatch) -> Watch:
+    watch, resolve, read = Watch(), pdnet.config.resolve, Section.__getattribute__
+
+    def noted(section: Section, name: str) -> Any:
+        if not name.startswith(("_", "model_")):
+            watch.note(section, name)
+        return read(section, name)
+
+    monkeypatch.setattr(
+        pdnet.config, "resolve", lambda raw, where: watch.know(resolve(raw, where), where)
+    )
+    monkeypatch.setattr(Section, "__getattribute__", noted)
+    return watch
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch) -> Path:
+    """A project with a few clips of the sample and trainings of a few steps."""
+    raw = yaml.safe_load((ROOT / "pipelines/sample/scenes.yaml").read_text())
+    wanted = {"lecture/museum", "news/evening", "news/election", "lecture/planetarium"}
+    clips = [{**clip, "frames": 21} for clip in raw["clips"] if clip["name"] in wanted]
+    (tmp_path / "data/source").mkdir(parents=True)
+    (tmp_path / "data/source/scenes.yaml").write_text(yaml.safe_dump({"clips": clips}))
+    short = {
+        "train.epochs": 1,
+        "train.steps_per_epoch": 1,
+        "train.start": "models/pdnet.safetensors",
+    }
+    changes = {
+        **TINY,
+        "train__holdout": ["news/evening"],
+        "data__sample_images": 3,
+        "report__best_worst": 1,
+        "ablation__run": list(VARIANTS),
+        "ablation__seeds": [1, 2],
+        "ablation__set": short,
+        "imbalance": {"levels": [0.0, 2.0], "frames": 11},
+    }
+    write_params(tmp_path / "params.yaml", **changes)
+    shutil.copytree(ROOT / "notebooks", tmp_path / "notebooks")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_every_stage_from_scripts_to_report(cli, project, watch):
+    def run(*command: str) -> None:
+        watch.stage = STAGE_OF.get(command[0], command[0])
+        status, text = cli(*command)
+        assert status == 0, text
+
+    for stage in ORDER:
+        run(stage)
+    check_scores(project)
+    assert cli("evaluate", "results/predictions", "data/480p", "--out", "again")[0] == 0
+    ours, again = (project / folder / "global_results-val.csv" for folder in ("results", "again"))
+    assert ours.read_bytes() == again.read_bytes(), "the command scores our files as the stage does"
+    for variant in VARIANTS:
+        run("ablate", variant)
+    run("tables")
+    run("notebooks")
+    assert "without IPDA and fusion" in (project / "results/tables/table3.md").read_text()
+    assert "Against 'p = 1'" in (project / "results/tables/conclusion.txt").read_text()
+    check_pages(cli, project)
+    check_parameters(watch)
+
+
+def check_scores(project: Path) -> None:
+    with (project / "results/methods.csv").open() as stream:
+        rows = {row["method"]: row for row in csv.DictReader(stream)}
+    trivial = {"all background", "mean training mask", "first prediction held still"}
+    assert set(rows) == {"PDNet", *trivial}
+    assert float(rows["all background"]["J-Mean"]) == 0
+    metrics = json.loads((project / "results/metrics.json").read_text())
+    ours = 100 * float(rows["PDNet"]["J&F-Mean"])
+    assert metrics["J&F-Mean"] == pytest.approx(ours, abs=1e-3)
+    speed = json.loads((project / "results/speed.json").read_text())
+    assert speed["fps_model"] > speed["fps_end_to_end"] > 0 and speed["device"]
+    mask = read_labels(project / "results/predictions/lecture/planetarium/00005.png")
+    assert mask.shape == (480, 854) and set(np.unique(mask)) <= {0, 255}
+
+
+def check_pages(cli, project: Path) -> None:
+    """Pages hold pictures, and are the same from run to run; only MLflow's are not, and nothing declares them."""
+    pages = {page.stem: page.read_bytes() for page in (project / "reports").glob("*.html")}
+    assert set(pages) == {path.stem for path in (ROOT / "notebooks").glob("*.ipynb")}
+    for name, page in pages.items():
+        assert b"data:image/png" in page and b"Figure size" not in page, name
+    assert b"PDNet (paper)" in pages["report"]
+    assert pages["report"].count(b"data:image/png") >= 4
+    files = [path for path in (project / "reports/figures").rglob("*.*")]
+    figures = {path: path.read_bytes() for path in files}
+    assert {path.suffix for path in figures} == {".png", ".svg"}
+    outs = [out for out in STAGES["notebooks"]["outs"]]
+    declared = {Path(out).stem for out in outs}
+    assert declared == set(pages) - {"runs"}
+    assert not (project / "reports/figures/runs").exists()
+    assert cli("notebooks", *sorted(declared))[0] == 0
+    for name in declared:
+        again = (project / f"reports/{name}.html").read_bytes()
+        assert again == pages[name], f"{name} differs from run to run"
+    assert all(path.read_bytes() == content for path, content in figures.items())
+
+
+def declared_parameters(stage: str) -> set[str]:
+    """Names in dvc.yaml; those of a variant stand for the table of variants."""
+    names = {name.replace(".${item.variant}", "") for name in STAGES[stage]["params"]}
+    return {name for name in names if not name.startswith(("profiles.", "presets"))}
+
+
+def check_parameters(watch: Watch) -> None:
+    """What a stage reads is what it declares, both ways; `machine` cannot change a result."""
+    problems = []
+    for stage in STAGES:
+        declared = declared_parameters(stage)
+        read = {name for name in watch.reads[stage] if name.split(".")[0] != "machine"}
+        read = {name for name in read if "." in name or name in ("profile", "seed")}
+        for name in sorted(read):
+            if name not in declared and name.split(".")[0] not in declared:
+                problems.append(f"{stage} reads {name} and does not declare it")
+        for name in sorted(declared):
+            if not any(other == name or other.startswith(f"{name}.") for other in read):
+                problems.append(f"{stage} declares {name} and does not read it")
+    assert not problems, "\n".join(problems)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_section_is_declared_with_its_layers(stage):
+    """A value comes from the section, the profile or the preset: who declares one declares all."""
+    params = STAGES[stage]["params"]
+    layered = ("data", "preprocess", "model", "loss", "train", "evaluate", "ablation")
+    for name in declared_parameters(stage):
+        section = name.split(".")[0]
+        if section in layered:
+            assert f"profiles.${{profile}}.{section}" in params
+        if section in ("model", "loss", "train"):
+            assert "presets" in params

@@ -1,0 +1,259 @@
+"""Training: resume is exact, a kill loses nothing, image steps touch what they should."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from pdnet.base.tracking import Run
+from pdnet.config import Config, load_config
+from pdnet.errors import InputError
+from pdnet.model.checkpoint import load_network
+from pdnet.training.interrupt import Stopped
+from pdnet.training.loop import Training
+from tests.helpers import TINY, make_tree, save_image, write_params
+
+
+@pytest.fixture
+def data(tmp_path) -> Path:
+    tree = make_tree(tmp_path / "data", frames=6)
+    rng = np.random.default_rng(1)
+    for i in range(4):
+        picture = rng.integers(0, 255, (48, 64, 3), dtype=np.uint8)
+        save_image(tree / f"Images/x/img/{i}.jpg", picture)
+        mask = (rng.random((48, 64)) > 0.5).astype(np.uint8) * 255
+        save_image(tree / f"Images/x/mask/{i}.png", mask)
+    return tree
+
+
+def config(tmp_path: Path, **changes: object) -> Config:
+    return load_config(write_params(tmp_path / "p.yaml", **{**TINY, **changes}))
+
+
+def history(folder: Path) -> list[dict]:
+    with (folder / "history.csv").open() as stream:
+        return list(csv.DictReader(stream))
+
+
+def validation(folder: Path) -> list[dict]:
+    with (folder / "validation.csv").open() as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_training_lowers_the_loss_and_leaves_what_it_promises(tmp_path, data):
+    chosen = config(tmp_path, train__epochs=4, train__steps_per_epoch=8)
+    path = Training(chosen, data, tmp_path / "models").fit()
+    rows = history(tmp_path / "models")
+    video = [float(row["final"]) for row in rows if row["kind"] == "video"]
+    assert np.mean(video[-8:]) < 0.8 * np.mean(video[:8])
+    assert load_network(path).config == chosen.model
+    epochs = validation(tmp_path / "models")
+    assert len(epochs) == 4 and float(epochs[-1]["live_parts"]) >= 1
+    assert 0 <= float(epochs[-1]["J&F-Mean"]) <= 1
+
+
+def test_tables_hold_nothing_that_differs_from_run_to_run(tmp_path, data):
+    for name in ("a", "b"):
+        Training(config(tmp_path), data, tmp_path / name).fit()
+    for name in ("history.csv", "validation.csv", "summary.json", "pdnet.safetensors"):
+        first, second = (tmp_path / run / name for run in "ab")
+        assert first.read_bytes() == second.read_bytes(), name
+
+
+def test_another_seed_gives_another_network(tmp_path, data):
+    first = Training(config(tmp_path), data, tmp_path / "a").fit().read_bytes()
+    assert Training(config(tmp_path, seed=1), data, tmp_path / "b").fit().read_bytes() != first
+
+
+def test_a_signal_saves_and_resuming_is_exact(tmp_path, data, monkeypatch, capsys):
+    whole = Training(config(tmp_path), data, tmp_path / "whole").fit()
+    steps, original = [], Run.metrics
+
+    def interrupt(run, step, **values):
+        original(run, step, **values)
+        steps.append(step)
+        if len(steps) == 3:  # in the middle of the first epoch
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(Run, "metrics", interrupt)
+    broken = Training(config(tmp_path), data, tmp_path / "broken")
+    with pytest.raises(Stopped, match="step 3 of"):
+        broken.fit()
+    resumed = Training(config(tmp_path), data, tmp_path / "broken")
+    assert resumed.fit().read_bytes() == whole.read_bytes()
+    assert "resuming at epoch 0, step 3" in capsys.readouterr().err
+    assert resumed.run_id == broken.run_id
+    assert history(tmp_path / "broken") == history(tmp_path / "whole")
+
+
+def interrupted(chosen: Config, data: Path, out: Path, monkeypatch) -> None:
+    """Stops a training after its first step."""
+    with monkeypatch.context() as patch, pytest.raises(Stopped):
+        patch.setattr(Run, "metrics", lambda *_, **__: os.kill(os.getpid(), signal.SIGINT))
+        Training(chosen, data, out).fit()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"machine__threads": 1},
+        {"machine__loader_workers": 1},
+        {"train__validate_every": 2},
+        {"train__validation_threshold": 0.6},
+        {"evaluate__threshold": 0.3},
+        {"report__best_worst": 1},
+    ],
+)
+def test_what_cannot_change_the_weights_keeps_an_interrupted_training(
+    tmp_path, data, monkeypatch, capsys, change
+):
+    interrupted(config(tmp_path), data, tmp_path / "m", monkeypatch)
+    Training(config(tmp_path, **change), data, tmp_path / "m").fit()
+    assert "resuming at epoch 0, step 1" in capsys.readouterr().err
+
+
+def test_what_changes_the_weights_starts_anew(tmp_path, data, monkeypatch, capsys):
+    interrupted(config(tmp_path), data, tmp_path / "m", monkeypatch)
+    Training(config(tmp_path, model__parts=2), data, tmp_path / "m").fit()
+    assert "resuming" not in capsys.readouterr().err
+
+
+def test_kill_9_then_the_same_command_resumes(tmp_path, data):
+    longer = {"train.epochs": 4, "train.steps_per_epoch": 4}
+    params = write_params(tmp_path / "p.yaml", **TINY | longer)
+    command = [sys.executable, "-m", "pdnet.cli", "train", "--params", str(params)]
+    command += ["--data", str(data), "--out"]
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    subprocess.run([*command, str(whole)], check=True, capture_output=True)
+    quiet = {"stderr": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
+    running = subprocess.Popen([*command, str(killed)], **quiet)
+    state, deadline = killed / "state/training.pt", time.monotonic() + 120
+    while not state.exists() and time.monotonic() < deadline and running.poll() is None:
+        time.sleep(0.02)
+    running.kill()
+    running.wait()
+    assert state.exists() and not (killed / "pdnet.safetensors").exists()
+    again = [*command, str(killed)]
+    second = subprocess.run(again, check=True, capture_output=True, text=True)
+    assert "resuming at epoch" in second.stderr
+    assert history(killed) == history(whole)
+    checkpoints = [(folder / "pdnet.safetensors").read_bytes() for folder in (killed, whole)]
+    assert checkpoints[0] == checkpoints[1]
+
+
+def test_an_infinite_loss_is_refused_before_the_weights_move(tmp_path, data):
+    training = Training(config(tmp_path), data, tmp_path / "m")
+    batch = next(training.batches("video"))
+    with torch.no_grad():
+        training.network.head.bias.fill_(float("nan"))
+    before = {name: p.detach().clone() for name, p in training.network.named_parameters()}
+    training.model.train()
+    with pytest.raises(InputError, match="the loss is not finite"):
+        training.step("video", batch)
+    for name, parameter in training.network.named_parameters():
+        assert torch.equal(parameter, before[name]) or name == "head.bias", name
+    assert not training.raw_optimiser.state, "momentum has taken nothing in"
+
+
+def weights(training: Training, *, heads: bool) -> torch.Tensor:
+    chosen = [
+        parameter.detach().flatten().clone()
+        for name, parameter in training.network.named_parameters()
+        if ("encoder.backbone." in name) != heads
+    ]
+    return torch.cat(chosen)
+
+
+@pytest.mark.parametrize(
+    ("mode", "heads_move"), [("ours", False), ("official", True), ("all", True)]
+)
+def test_what_an_image_step_moves(tmp_path, data, mode, heads_move):
+    training = Training(config(tmp_path, train__image_steps=mode), data, tmp_path / mode)
+    video, image = (next(training.batches(kind)) for kind in ("video", "image"))
+    training.model.train()
+    training.step("video", video)  # so that there is momentum
+    norms = [norm.running_mean.clone() for norm in training.head_norms]
+    heads, backbone = weights(training, heads=True), weights(training, heads=False)
+    training.step("image", image)
+    between = weights(training, heads=True)
+    assert not torch.equal(weights(training, heads=False), backbone)
+    assert torch.equal(between, heads) == (mode != "all")  # a rate of 0, or no gradient
+    pairs = zip(norms, training.head_norms, strict=True)
+    frozen = all(torch.equal(before, norm.running_mean) for before, norm in pairs)
+    assert frozen == (mode == "ours")
+    momentum = training.raw_optimiser.state[training.network.head.weight]["momentum_buffer"]
+    before = momentum.clone()
+    training.step("image", image)
+    # the authors' leak: momentum takes the image's gradient in
+    assert torch.equal(before, momentum) != heads_move
+
+
+def test_a_holdout_that_is_no_training_clip_is_named(tmp_path, data):
+    with pytest.raises(InputError, match="'b/three' is no training clip"):
+        Training(config(tmp_path, train__holdout=["b/three"]), data, tmp_path / "m")
+    with pytest.raises(InputError, match="none is left"):
+        Training(config(tmp_path, train__holdout=["a/one", "a/two"]), data, tmp_path / "m")
+
+
+def test_a_tracking_failure_never_costs_a_training(tmp_path, data, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:////proc/nowhere/mlflow.db")
+    with pytest.warns(UserWarning, match="goes on untracked"):
+        path = Training(config(tmp_path), data, tmp_path / "m").fit()
+    assert path.is_file()
+
+
+def test_a_full_disk_is_one_line_and_keeps_the_last_state(tmp_path, data):
+    params = write_params(tmp_path / "p.yaml", **TINY)
+    limited = (
+        "import resource, runpy, sys;"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100000, 100000));"
+        "sys.argv = sys.argv[1:];"
+        "runpy.run_module('pdnet.cli', run_name='__main__')"
+    )
+    command = [sys.executable, "-c", limited, "pdnet", "train", "--params", str(params)]
+    command += ["--data", str(data), "--out", str(tmp_path / "m")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2 and "cannot be written" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list((tmp_path / "m/state").glob("*")), "half a file was left"
+
+
+def test_a_dying_part_is_warned_about_and_logged(tmp_path, data, capfd):
+    chosen = config(tmp_path, train__epochs=1, train__steps_per_epoch=1)
+    training = Training(chosen, data, tmp_path / "m")
+    branch = training.network.decoupling.branches[2]
+    with torch.no_grad():
+        # the first of three parts gets a logit of its own from its features' offset
+        branch[1].bias[:8] = 100.0
+        training.network.decoupling.head.weight[:] = 1.0
+    training.fit()
+    assert "1 of 3 parts are alive" in capfd.readouterr().err
+    row = validation(tmp_path / "m")[0]
+    assert float(row["live_parts"]) == 1 and float(row["area_variance"]) > 0.3
+    assert {"entropy", "centre_spread", "basis_cosine"} <= set(row)
+
+
+def test_training_in_half_precision(tmp_path, data):
+    chosen = config(tmp_path, train__precision="bf16-mixed", model__checkpointing=True)
+    Training(chosen, data, tmp_path / "m").fit()
+    assert all(np.isfinite(float(row["total"])) for row in history(tmp_path / "m"))
+
+
+def test_a_frozen_encoder_is_taken_over_and_stays(tmp_path, data):
+    first = Training(config(tmp_path), data, tmp_path / "first").fit()
+    taken = {"train__start": str(first), "train__freeze_encoder": True}
+    second = Training(config(tmp_path, seed=5, **taken), data, tmp_path / "second").fit()
+    before, after = load_file(first), load_file(second)
+    encoder = [name for name in before if name.startswith("encoder.")]
+    assert encoder and all(torch.equal(before[name], after[name]) for name in encoder)
+    assert not torch.equal(before["head.weight"], after["head.weight"])

@@ -1,0 +1,31 @@
+"""Learning rates and the order of steps."""
+
+from __future__ import annotations
+
+import pytest
+
+from pdnet.config import load_config
+from pdnet.training.schedule import decay, learning_rates, step_kinds
+from tests.helpers import TINY, write_params
+
+
+@pytest.fixture
+def train(tmp_path):
+    changes = {**TINY, "profile": "paper", "model.preset": "paper"}
+    return load_config(write_params(tmp_path / "p.yaml", **changes)).train
+
+
+def test_the_papers_rates_at_the_start(train):
+    assert learning_rates(train, "image", 0, 100, 0) == (2.5e-4, 0.0)
+    assert learning_rates(train, "video", 0, 100, 0) == (2.5e-5, 2.5e-3)
+
+
+def test_rates_decay_by_the_power_and_are_halved_late(train):
+    assert decay(train, 50, 100, 5) == pytest.approx(0.5**0.9)
+    assert decay(train, 50, 100, 6) == pytest.approx(0.5 * 0.5**0.9)
+
+
+def test_an_image_step_comes_before_every_two_video_steps(train):
+    video = ["video", "video"]
+    assert step_kinds(train, 5, True) == ["image", *video, "image", *video, "image", "video"]
+    assert step_kinds(train, 3, False) == ["video"] * 3
