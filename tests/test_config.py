@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+import yaml
+from pydantic_core import PydanticUndefined
 
-from pdnet.config import load_config, with_values
+from pdnet.config import SECTIONS, Config, load_config, with_values
 from pdnet.errors import InputError
 from tests.helpers import ROOT, write_params
 
@@ -84,3 +86,31 @@ def test_values_by_dotted_name_leave_the_original_alone():
 def test_variants_to_run_without_the_full_network_are_refused(tmp_path):
     with pytest.raises(InputError, match=r"ablation\.run = .*'full' must be among them"):
         load_config(write_params(tmp_path / "p.yaml", ablation__run=["no-ipda"]))
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_the_file_names_every_parameter_and_agrees_with_its_default(section):
+    """Two places hold a default, `config.py` and `params.yaml`: they may not say different things."""
+    raw = yaml.safe_load((ROOT / "params.yaml").read_text())[section]
+    fields = Config.model_fields[section].annotation.model_fields
+    assert set(raw) == set(fields)
+    for name, value in raw.items():
+        default = fields[name].default
+        layered = value is None or default is PydanticUndefined
+        if not layered and section != "ablation":  # whose lists are this project's choice
+            assert value == default or value == list(default), f"{section}.{name}"
+
+
+def test_a_null_is_a_value_only_where_the_type_says_so(tmp_path):
+    params = write_params(tmp_path / "p.yaml", model__preset="official", profile="paper")
+    assert load_config(params).loss.bce_weight_max is None, "the preset's null is a value"
+    raw = yaml.safe_load(params.read_text())
+    raw["presets"]["official"]["loss"]["smoothing"] = None
+    params.write_text(yaml.safe_dump(raw))
+    assert load_config(params).loss.smoothing == 1e-3, "else it leaves the field to its default"
+
+
+@pytest.mark.parametrize("old", ["data.workers", "train.threads", "evaluate.batch_size"])
+def test_a_parameter_that_is_gone_is_refused_by_name(tmp_path, old):
+    with pytest.raises(InputError, match=f"unknown parameter '{old}'"):
+        load_config(write_params(tmp_path / "p.yaml", **{old: 1}))

@@ -1,0 +1,81 @@
+"""The reference says which results differ, and by how much."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pdnet.base.files import write_json, write_table
+from pdnet.errors import InputError
+from pdnet.report.verify import TOLERANCE, read_reference, report, snapshot, verify
+from tests.helpers import ROOT
+
+
+@pytest.fixture
+def results(tmp_path, monkeypatch) -> Path:
+    """A finished pipeline with two declared results and one that nothing declares."""
+    monkeypatch.chdir(tmp_path)
+    write_json(Path("results/metrics.json"), {"J&F-Mean": 84.0, "J-Mean": 83.0})
+    rows = [{"clip": "a", "J": 0.5, "warped_iou": 0.9}, {"clip": "b", "J": 0.7, "warped_iou": 0.9}]
+    write_table(Path("results/references.csv"), rows)
+    write_json(Path("results/speed.json"), {"fps": 3})
+    outs = [{"path": "results/metrics.json"}, {"path": "results/references.csv"}]
+    Path("dvc.lock").write_text(yaml.safe_dump({"stages": {"evaluate": {"outs": outs}}}))
+    return tmp_path
+
+
+def test_the_same_results_are_equal_bit_by_bit(results):
+    reference = snapshot()
+    findings = verify(reference)
+    assert {finding.path for finding in findings} == {
+        "results/metrics.json",
+        "results/references.csv",
+    }
+    assert all(finding.state == "equal" and finding.acceptable for finding in findings)
+    assert "2 of 2 files are equal bit by bit" in report(findings, reference)
+
+
+@pytest.mark.parametrize(("change", "acceptable"), [(0.5, True), (TOLERANCE + 0.1, False)])
+def test_a_difference_is_told_in_points_and_judged(cli, results, change, acceptable):
+    write_json(Path("docs/reference.json"), snapshot())
+    write_json(Path("results/metrics.json"), {"J&F-Mean": 84.0 + change, "J-Mean": 83.0})
+    status, text = cli("verify")
+    assert status == (0 if acceptable else 1)
+    assert f"results/metrics.json: differs, scores by at most {change:.2f} points" in text
+    assert ("beyond the tolerance" in text) != acceptable
+    assert ("something else differs" in text) == acceptable  # the kernels are the same
+
+
+def test_other_kernels_are_named(results):
+    reference = snapshot()
+    reference["kernels"]["torch kernels"] = "AVX1"
+    write_json(Path("results/metrics.json"), {"J&F-Mean": 84.1, "J-Mean": 83.0})
+    said = report(verify(reference), reference)
+    assert "AVX1" in said and "what other kernels explain" in said
+
+
+def test_a_missing_result_is_no_agreement(cli, results):
+    write_json(Path("docs/reference.json"), snapshot())
+    Path("results/references.csv").unlink()
+    status, text = cli("verify")
+    assert status == 1 and "results/references.csv: missing" in text
+
+
+def test_without_a_reference_there_is_a_line(results):
+    with pytest.raises(InputError, match=r"docs/reference\.json: missing"):
+        read_reference()
+
+
+def test_the_committed_reference_is_that_of_the_committed_lock():
+    """Whoever commits new results commits the reference with them."""
+    stages = yaml.safe_load((ROOT / "dvc.lock").read_text())["stages"]
+    files = json.loads((ROOT / "docs/reference.json").read_text())["files"]
+    singles = {}
+    for stage in stages.values():
+        for out in stage.get("outs", []):
+            if not out["md5"].endswith(".dir"):
+                singles[out["path"]] = out["md5"]
+    assert singles and {path: files[path]["md5"] for path in singles} == singles
