@@ -78,23 +78,24 @@ class LossConfig(Section):
     """Section 4.4 of the paper; weights as in the authors' code where the paper gives none."""
 
     l1: float = Field(0.8, ge=0)
-    auxiliary: float = Field(0.8, ge=0)
-    reference: float = Field(0.8, ge=0)
+    auxiliary: float = Field(0.8, ge=0)  # the encoder's four heads
+    saliency: float = Field(0.8, ge=0)  # the portrait map on the part grid
+    parts: float = Field(0.8, ge=0)  # a factor on the four terms of the parts below
+    reference: float = Field(0.8, ge=0)  # a factor on all terms of the reference frame
     geometric: float = Field(1.0, ge=0)
     semantic: float = Field(1.0, ge=0)
     area: float = Field(1.0, ge=0)
     orthonormal: float = Field(1.0, ge=0)
     combine: Literal["mean", "official"] = "mean"  # eq. (6), or a + b/2
-    resolution: Literal["grid", "full"] = (
-        "grid"  # the part losses' map: the part grid, or the input's size
-    )
-    smoothing: float = Field(
-        1e-3, ge=0
-    )  # added to every pixel of a part mask in the geometric loss (SCOPS)
+    # the part losses' map: the part grid, or the input's size
+    resolution: Literal["grid", "full"] = "grid"
+    # over all pixels and channels, or the portrait
+    semantic_mean: Literal["pixels", "portrait"] = "pixels"
+    # added to every pixel of a part mask in the geometric loss (SCOPS)
+    smoothing: float = Field(1e-3, ge=0)
     bce_weight: Literal["batch", "none"] = "batch"  # N / (N_pos + 1) of the batch, or plain
-    bce_weight_max: float | None = Field(
-        20.0, gt=0
-    )  # a batch without people would weigh N otherwise
+    # a batch without people would weigh N otherwise
+    bce_weight_max: float | None = Field(20.0, gt=0)
     feature_network: str = "resnet18"
     feature_weights: str = "imagenet"
     feature_layer: int = Field(3, ge=0, le=3)  # which of the four strides; 3 is stride 32
@@ -105,13 +106,11 @@ class TrainConfig(Section):
     """The recipe of the paper's section 5.1."""
 
     epochs: int = Field(60, ge=1)
-    steps_per_epoch: int | None = Field(
-        None, ge=1
-    )  # video steps; null: once through the training frames
+    # video steps; null: once through the training frames
+    steps_per_epoch: int | None = Field(None, ge=1)
     batch_size: int = Field(4, ge=1)
-    image_steps: Literal["ours", "official", "all", "none"] = (
-        "ours"  # what they train: methods in docs/presets.md
-    )
+    # what they train: methods in docs/presets.md
+    image_steps: Literal["ours", "official", "all", "none"] = "ours"
     image_every: int = Field(2, ge=1)  # video steps after each image step
     lr_image: float = Field(2.5e-4, gt=0)
     lr_video_backbone: float = Field(2.5e-5, gt=0)
@@ -123,19 +122,16 @@ class TrainConfig(Section):
     late_epoch: int = Field(6, ge=0)
     clip_gradient: float | None = Field(None, gt=0)
     start: str | None = None  # a checkpoint whose encoder is taken over
-    freeze_encoder: bool = (
-        False  # only IPDA, fusion and head learn; for short ablations on one encoder
-    )
+    # only IPDA, fusion and head learn; for short ablations on one encoder
+    freeze_encoder: bool = False
     crop: float = Field(0.125, ge=0, lt=1)
     reference: Literal["first", "random"] = "first"
     holdout: list[str] = []  # training clips kept for validation
     validate_every: int = Field(1, ge=1)
-    validation_frames: int | None = Field(
-        None, ge=3
-    )  # at most this many frames of each held-back clip
-    validation_threshold: float = Field(
-        0.5, gt=0, lt=1
-    )  # of its own: evaluate.threshold only scores
+    # at most this many frames of each held-back clip
+    validation_frames: int | None = Field(None, ge=3)
+    # of its own: evaluate.threshold only scores
+    validation_threshold: float = Field(0.5, gt=0, lt=1)
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
 
 

@@ -14,7 +14,7 @@ import yaml
 from pdnet.config import with_values
 
 ROOT = Path(__file__).parent.parent
-GOLDEN, GOLDEN_MODEL = Path(__file__).parent / "golden", Path(__file__).parent / "golden_model"
+GOLDEN, GOLDEN_MODEL = ROOT / "tests/golden", ROOT / "tests/golden_model"
 
 
 def save_image(path: Path, image: np.ndarray) -> Path:

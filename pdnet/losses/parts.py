@@ -37,20 +37,28 @@ def geometric_concentration(masks: Tensor, smoothing: float = 0.0) -> Tensor:
 
 
 def semantic_consistency(
-    masks: Tensor, portrait: Tensor, features: Tensor, basis: Tensor
+    masks: Tensor, portrait: Tensor, features: Tensor, basis: Tensor, *, mean: str = "pixels"
 ) -> Tensor:
-    """Mean squared difference of the portrait's features and their reconstruction from one vector per part.
+    """Squared difference of the portrait's features and their reconstruction from one vector per part.
 
-    mean |Y * V - sum_k R_k ReLU(w_k)|^2 over batch, channels and pixels.
+    |Y * V - sum_k R_k ReLU(w_k)|^2, averaged as `mean` says.
 
     Args:
         masks: (B, p, h, w) part masks R.
         portrait: (B, 1, h, w) true or predicted portrait Y in 0..1.
         features: (B, C, h, w) of the frozen network, non-negative.
         basis: (p, C) part vectors.
+        mean: `pixels` is the authors' mean over batch, channels and all pixels, most of which are background
+            and cost nothing; `portrait` sums the channels and averages over the portrait's pixels, so that with
+            features of unit length parts that explain nothing cost 1.
     """
     rebuilt = torch.einsum("bkhw,kc->bchw", masks, basis.relu().to(masks.dtype))
-    return F.mse_loss(at_least_single(rebuilt), portrait * features)
+    rebuilt, wanted = at_least_single(rebuilt), at_least_single(portrait * features)
+    if mean == "pixels":
+        return F.mse_loss(rebuilt, wanted)
+    # the size is a constant: else a larger predicted portrait would be a cheaper one
+    size = at_least_single(portrait).detach().sum()
+    return (rebuilt - wanted).square().sum() / size.clamp_min(1.0)
 
 
 def area_variance(masks: Tensor) -> Tensor:

@@ -42,12 +42,14 @@ def l1(logits: Tensor, mask: Tensor) -> Tensor:
 
 
 def segmentation_loss(logits: Tensor, mask: Tensor, config: LossConfig) -> Tensor:
-    """seg(x, g) = weighted BCE + 0.8 L1; the mask is resized (by area) when the logits are on a coarser grid."""
-    if logits.shape[-2:] != mask.shape[-2:]:
-        if config.resolution == "grid":
-            mask = F.interpolate(mask.float(), size=logits.shape[-2:], mode="area")
-        else:
-            logits = resize(at_least_single(logits), mask.shape[-2:])
+    """seg(x, g) = weighted BCE + 0.8 L1, at the mask's size: coarser logits are enlarged, as the authors do.
+
+    Args:
+        logits: (B, 1, h, w).
+        mask: (B, 1, H, W) in 0..1.
+        config: weights of the terms.
+    """
+    logits = resize(at_least_single(logits), mask.shape[-2:])
     if config.bce_weight == "none":
         bce = binary_cross_entropy(logits, mask)
     else:

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pdnet.config import LossConfig
+from pdnet.losses.grid import on_grid
 from pdnet.losses.parts import (
     area_variance,
     geometric_concentration,
@@ -73,7 +74,9 @@ class PDNetLoss(nn.Module):
         self.semantic = self.part_losses and config.semantic > 0
         if self.semantic:
             self.features = FeatureNetwork(config)
-            self.basis = nn.Parameter(torch.randn(parts, self.features.channels).abs())
+            basis = torch.randn(parts, self.features.channels).abs()
+            # at the features' scale: |N(0, 1)| rows are as long as unreduced features, ten times unit ones
+            self.basis = nn.Parameter(F.normalize(basis, dim=1) if self.features.unit else basis)
 
     def video_step(
         self,
@@ -96,29 +99,24 @@ class PDNetLoss(nn.Module):
         """
         c = self.config
         terms = {"final": segmentation_loss(output.logits, mask, c)}
-        terms["auxiliary"] = c.auxiliary * self._supervised(
-            output.auxiliary_logits, output.parts, mask
-        )
-        scale = c.auxiliary * c.reference
+        terms |= self._maps(output.auxiliary_logits, output.parts, mask)
         if output.reference_parts is not None:
-            supervised = self._supervised(
+            maps = self._maps(
                 output.reference_auxiliary_logits, output.reference_parts, reference_mask
             )
-            terms["reference"] = scale * supervised
+            terms["reference"] = c.reference * sum(maps.values())
         if self.part_losses:
             own = self.part_terms(output.parts, target, mask)
             other = self.part_terms(output.reference_parts, reference, reference_mask)
             for name in own:
-                terms[name] = c.auxiliary * own[name] + scale * other[name]
+                terms[name] = c.parts * (own[name] + c.reference * other[name])
         terms["total"] = sum(terms.values())
         return terms
 
     def image_step(self, output: Output, mask: Tensor) -> dict[str, Tensor]:
         """Loss of single images (target = reference = image): final and auxiliary maps, no part losses."""
         terms = {"final": segmentation_loss(output.logits, mask, self.config)}
-        terms["auxiliary"] = self.config.auxiliary * self._supervised(
-            output.auxiliary_logits, output.parts, mask
-        )
+        terms |= self._maps(output.auxiliary_logits, output.parts, mask)
         terms["total"] = sum(terms.values())
         return terms
 
@@ -136,11 +134,9 @@ class PDNetLoss(nn.Module):
 
         def combined(of_truth: Tensor, of_saliency: Tensor) -> Tensor:
             # the authors' code halves only the second term; eq. (6) halves both
-            return (
-                of_truth + of_saliency / 2
-                if c.combine == "official"
-                else (of_truth + of_saliency) / 2
-            )
+            if c.combine == "official":
+                return of_truth + of_saliency / 2
+            return (of_truth + of_saliency) / 2
 
         terms = {}
         if c.geometric:
@@ -150,35 +146,36 @@ class PDNetLoss(nn.Module):
             )
         if self.semantic:
             features = resize(self.features(image), truth.shape[-2:])
+            known = {"features": features, "basis": self.basis, "mean": c.semantic_mean}
             terms["semantic"] = c.semantic * combined(
-                semantic_consistency(true_masks, truth, features, self.basis),
-                semantic_consistency(predicted_masks, saliency, features, self.basis),
+                semantic_consistency(true_masks, truth, **known),
+                semantic_consistency(predicted_masks, saliency, **known),
             )
             if c.orthonormal:
                 terms["orthonormal"] = c.orthonormal * orthonormality(self.basis)
         if c.area:
-            terms["area"] = (
-                c.area * (area_variance(true_masks) + area_variance(predicted_masks)) / 2
-            )
+            both = area_variance(true_masks) + area_variance(predicted_masks)
+            terms["area"] = c.area * both / 2  # halved in the paper and the authors' code alike
         return terms
 
     def on_one_grid(self, parts: Parts, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Truth, saliency and part predictions on the part grid, or all at full size as the authors have it."""
         if self.config.resolution == "grid":
-            truth = F.interpolate(mask.float(), size=parts.masks.shape[-2:], mode="area")
-            return (
-                truth,
-                parts.saliency_logits.float().sigmoid(),
-                part_predictions(parts.logits.float(), self.activation),
-            )
-        size = mask.shape[-2:]
-        saliency = resize(parts.saliency_logits.float(), size).sigmoid()
-        return (
-            mask.float(),
-            saliency,
-            part_predictions(resize(parts.logits.float(), size), self.activation),
-        )
+            truth = on_grid(mask, parts.masks.shape[-2:])
+            saliency, logits = parts.saliency_logits.float(), parts.logits.float()
+        else:
+            truth = mask.float()
+            saliency = resize(parts.saliency_logits.float(), mask.shape[-2:])
+            logits = resize(parts.logits.float(), mask.shape[-2:])
+        return truth, saliency.sigmoid(), part_predictions(logits, self.activation)
 
-    def _supervised(self, auxiliary: list[Tensor], parts: Parts | None, mask: Tensor) -> Tensor:
-        maps = [*auxiliary, *([parts.saliency_logits] if parts is not None else [])]
-        return sum(segmentation_loss(logits, mask, self.config) for logits in maps)
+    def _maps(
+        self, auxiliary: list[Tensor], parts: Parts | None, mask: Tensor
+    ) -> dict[str, Tensor]:
+        """A frame's auxiliary maps and its saliency map against its mask, weighted."""
+        c = self.config
+        heads = sum(segmentation_loss(logits, mask, c) for logits in auxiliary)
+        maps = {"auxiliary": c.auxiliary * heads}
+        if parts is not None:
+            maps["saliency"] = c.saliency * segmentation_loss(parts.saliency_logits, mask, c)
+        return maps

@@ -79,13 +79,16 @@ def take_encoder(network: PDNet, path: Path) -> None:
     """Copies the encoder of a checkpoint into a network.
 
     Raises:
-        InputError: see `load_network`; or its encoder is another one.
+        InputError: see `load_network`; or its encoder is another one. Entries of the same shape do not make the
+            same encoder: what `fusion: multiply` learnt is noise to `fusion: add`.
     """
     other = load_network(path)
-    try:
-        network.encoder.load_state_dict(other.encoder.state_dict())
-    except RuntimeError as error:
-        theirs, ours = ((c.backbone, c.channels, c.fusion) for c in (other.config, network.config))
-        raise InputError(
-            f"train.start: {path} has the encoder {theirs}, the model wants {ours}"
-        ) from error
+    theirs, ours = _encoder_of(other.config), _encoder_of(network.config)
+    if theirs != ours:
+        raise InputError(f"train.start: {path} has the encoder {theirs}, the model wants {ours}")
+    network.encoder.load_state_dict(other.encoder.state_dict())
+
+
+def _encoder_of(config: ModelConfig) -> tuple[str, int, str]:
+    """What an encoder is: backbone, channels, top-down fusion."""
+    return config.backbone, config.channels, config.fusion

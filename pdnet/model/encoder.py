@@ -24,7 +24,7 @@ class Encoder(nn.Module):
     """
 
     def __init__(
-        self, backbone: Backbone, channels: int, fusion: str, checkpointing: bool = False
+        self, backbone: Backbone, *, channels: int, fusion: str, checkpointing: bool = False
     ) -> None:
         super().__init__()
         self.fusion = fusion
@@ -67,9 +67,8 @@ class Encoder(nn.Module):
         for i in (2, 1, 0):
             top = resize(top, laterals[i].shape[-2:])
             levels.append(top)  # the auxiliary heads see the already upsampled maps
-            top = self.fuse[i](
-                top * laterals[i] if self.fusion == "multiply" else top + laterals[i]
-            )
+            joined = top * laterals[i] if self.fusion == "multiply" else top + laterals[i]
+            top = self.fuse[i](joined)
         levels.append(top)
         if not auxiliary:
             return top, []

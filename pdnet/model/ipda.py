@@ -57,6 +57,14 @@ class Memory:
             torch.cat([self.keys, other.keys], 1), torch.cat([self.values, other.values], 1), mask
         )
 
+    def as_one(self) -> Memory:
+        """The references' tokens as those of one: attention then chooses among all frames."""
+        mask = None
+        if self.token_mask is not None:
+            # (B, R, q, n) -> (B, 1, q, R * n)
+            mask = self.token_mask.transpose(1, 2).flatten(2, 3)[:, None]
+        return Memory(_join_tokens(self.keys), _join_tokens(self.values), mask)
+
 
 def part_predictions(logits: Tensor, activation: str) -> Tensor:
     """Part logits -> D^k. `softmax` over p parts (authors' code) or `softmax_background` (SCOPS: one channel more)."""
@@ -69,7 +77,13 @@ class PartDecoupling(nn.Module):
     """Stage 1: appearance features -> saliency, part features and part predictions (fig. 6(a))."""
 
     def __init__(
-        self, channels: int, part_channels: int, parts: int, downsample: int, activation: str
+        self,
+        *,
+        channels: int,
+        part_channels: int,
+        parts: int,
+        downsample: int,
+        activation: str,
     ) -> None:
         super().__init__()
         self.parts, self.downsample, self.activation = parts, downsample, activation
@@ -97,7 +111,8 @@ class PartDecoupling(nn.Module):
         saliency_logits = self.saliency(z)
         features = self.branches(z)
         b, _, h, w = features.shape
-        logits = self.head(features.reshape(b * self.parts, -1, h, w)).view(b, self.parts, h, w)
+        each = features.reshape(b * self.parts, -1, h, w)  # (B * p, C, h, w)
+        logits = self.head(each).view(b, self.parts, h, w)  # (B, p, h, w)
         if self.activation == "softmax_background":
             logits = torch.cat([logits, self.background(z)], 1)
         predictions = part_predictions(logits, self.activation)
@@ -121,6 +136,7 @@ class PartAttention(nn.Module):
 
     def __init__(
         self,
+        *,
         part_channels: int,
         attention_channels: int,
         parts: int,
@@ -143,19 +159,18 @@ class PartAttention(nn.Module):
     def _tokens(self, x: Tensor) -> Tensor:
         """(B, p*d, h, w) -> (B, p, h*w, d), contiguous so that attention takes its fast path."""
         b, _, h, w = x.shape
-        return x.view(b, self.parts, -1, h * w).transpose(2, 3).contiguous()
+        tokens = x.view(b, self.parts, -1, h * w)  # (B, p, d, n)
+        return tokens.transpose(2, 3).contiguous()  # (B, p, n, d)
 
     def remember(self, reference: Parts) -> Memory:
         """Keys and values of one reference frame, (B, 1, p, n, d)."""
         mask = None
         if self.mask_keys == "saliency":
-            mask = reference.saliency_logits.sigmoid().flatten(2)[:, None]
+            mask = reference.saliency_logits.sigmoid().flatten(2)[:, None]  # (B, 1, 1, n)
         elif self.mask_keys == "part":
-            mask = reference.masks.flatten(2)[:, None]
-        keys, values = (
-            self._tokens(self.key(reference.features)),
-            self._tokens(self.value(reference.features)),
-        )
+            mask = reference.masks.flatten(2)[:, None]  # (B, 1, p, n)
+        keys = self._tokens(self.key(reference.features))  # (B, p, n, d)
+        values = self._tokens(self.value(reference.features))
         return Memory(keys[:, None], values[:, None], mask)
 
     def weights(self, target: Parts, memory: Memory) -> Tensor:
@@ -164,8 +179,8 @@ class PartAttention(nn.Module):
         Returns:
             (B, R, p, n_target, n_reference), sums to 1 over the last axis.
         """
-        query = self._tokens(self.query(target.features))[:, None]
-        scores = query @ memory.keys.transpose(-1, -2) * self.scale
+        query = self._tokens(self.query(target.features))[:, None]  # (B, 1, p, n, d)
+        scores = query @ memory.keys.transpose(-1, -2) * self.scale  # (B, R, p, n, n)
         if memory.token_mask is not None:
             scores = scores + memory.token_mask.clamp_min(1e-6).log()[..., None, :]
         return scores.softmax(-1)
@@ -173,31 +188,23 @@ class PartAttention(nn.Module):
     def correlate(self, target: Parts, memory: Memory) -> Tensor:
         """O^k: what each part of the target finds in the same part of the references; (B, p*C, h, w)."""
         b, _, h, w = target.features.shape
-        query = self._tokens(self.query(target.features))
+        query = self._tokens(self.query(target.features))  # (B, p, n, d)
+        if self.reference_fusion == "concat_tokens":
+            memory = memory.as_one()
         references = memory.keys.shape[1]
-        if self.reference_fusion == "concat_tokens" and references > 1:
-            memory = Memory(
-                *(_join_tokens(x) for x in (memory.keys, memory.values)),
-                _join_mask(memory.token_mask),
-            )
-            references = 1
-        query = query[:, None].expand(-1, references, -1, -1, -1).flatten(0, 1)
+        query = query[:, None].expand(-1, references, -1, -1, -1).flatten(0, 1)  # (B * R, p, n, d)
         bias = None
         if memory.token_mask is not None:
             # a weight in 0..1 on a token is its logarithm added to the scores
-            bias = (
-                memory.token_mask.flatten(0, 1).clamp_min(1e-6).log()[:, :, None, :].to(query.dtype)
-            )
-            bias = bias.expand(-1, self.parts, query.shape[2], -1)
+            bias = memory.token_mask.flatten(0, 1).clamp_min(1e-6).log()  # (B * R, 1 or p, n)
+            bias = bias[:, :, None, :].to(query.dtype)
+            bias = bias.expand(-1, self.parts, query.shape[2], -1)  # (B * R, p, n, n)
+        keys, values = memory.keys.flatten(0, 1), memory.values.flatten(0, 1)  # (B * R, p, n, d)
         found = F.scaled_dot_product_attention(
-            query,
-            memory.keys.flatten(0, 1),
-            memory.values.flatten(0, 1),
-            attn_mask=bias,
-            scale=self.scale,
+            query, keys, values, attn_mask=bias, scale=self.scale
         )
-        found = found.transpose(2, 3).reshape(b * references, -1, h, w)
-        return self.output(found).view(b, references, -1, h, w).mean(1)
+        found = found.transpose(2, 3).reshape(b * references, -1, h, w)  # (B * R, p * d, h, w)
+        return self.output(found).view(b, references, -1, h, w).mean(1)  # (B, p * C, h, w)
 
     def forward(self, target: Parts, memory: Memory) -> Tensor:
         """Motion features M_t, (B, C, h, w): eq. (2), with the residual of the authors' code if asked for."""
@@ -205,14 +212,10 @@ class PartAttention(nn.Module):
         if self.residual:
             motion = motion + target.features
         b, _, h, w = motion.shape
-        return (motion.view(b, self.parts, -1, h, w) * target.masks[:, :, None]).sum(1)
+        motion = motion.view(b, self.parts, -1, h, w)  # (B, p, C, h, w)
+        return (motion * target.masks[:, :, None]).sum(1)  # (B, C, h, w)
 
 
 def _join_tokens(x: Tensor) -> Tensor:
-    """(B, R, p, n, d) -> (B, 1, p, R*n, d)."""
+    """(B, R, p, n, d) -> (B, 1, p, R * n, d)."""
     return x.transpose(1, 2).flatten(2, 3)[:, None]
-
-
-def _join_mask(mask: Tensor | None) -> Tensor | None:
-    """(B, R, q, n) -> (B, 1, q, R*n)."""
-    return None if mask is None else mask.transpose(1, 2).flatten(2, 3)[:, None]

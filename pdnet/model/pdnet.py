@@ -34,7 +34,6 @@ class Output:
     auxiliary_logits: list[Tensor]
     reference_parts: Parts | None = None
     reference_auxiliary_logits: list[Tensor] | None = None
-    reference_appearance: Tensor | None = None
 
     @property
     def saliency_logits(self) -> Tensor:
@@ -74,23 +73,28 @@ class PDNet(nn.Module):
         backbone = build_backbone(config.backbone)
         if pretrained:
             load_pretrained(backbone, config.backbone, config.weights)
-        self.encoder = Encoder(backbone, config.channels, config.fusion, config.checkpointing)
+        self.encoder = Encoder(
+            backbone,
+            channels=config.channels,
+            fusion=config.fusion,
+            checkpointing=config.checkpointing,
+        )
         if config.interaction == "ipda":
             self.decoupling = PartDecoupling(
-                config.channels,
-                config.part_channels,
-                config.parts,
-                config.downsample,
-                config.part_activation,
+                channels=config.channels,
+                part_channels=config.part_channels,
+                parts=config.parts,
+                downsample=config.downsample,
+                activation=config.part_activation,
             )
             self.attention = PartAttention(
-                config.part_channels,
-                config.attention_channels,
-                config.parts,
-                config.attention_scale,
-                config.mask_keys,
-                config.residual,
-                config.reference_fusion,
+                part_channels=config.part_channels,
+                attention_channels=config.attention_channels,
+                parts=config.parts,
+                scale=config.attention_scale,
+                mask_keys=config.mask_keys,
+                residual=config.residual,
+                reference_fusion=config.reference_fusion,
             )
             self.fusion = SpatiotemporalFusion(config.channels, config.part_channels)
         self.head = nn.Conv2d(config.channels, 1, 3, padding=1)
@@ -124,7 +128,6 @@ class PDNet(nn.Module):
             output,
             reference_parts=reference_parts,
             reference_auxiliary_logits=reference_logits,
-            reference_appearance=reference_appearance,
         )
 
     def encode_reference(self, reference: Tensor) -> Memory | None:

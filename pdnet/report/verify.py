@@ -131,7 +131,9 @@ def read_reference(path: Path = REFERENCE) -> dict[str, Any]:
         InputError: it is missing.
     """
     if not path.is_file():
-        raise InputError(f"{path}: missing; it comes with the repository, or `pdnet verify --write`")
+        raise InputError(
+            f"{path}: missing; it comes with the repository, or `pdnet verify --write`"
+        )
     return json.loads(path.read_text())
 
 
@@ -169,5 +171,7 @@ def report(findings: list[Finding], reference: dict[str, Any]) -> str:
     elif other and here != there:
         lines.append("the rest differs within what other kernels explain")
     elif other:
-        lines.append("the kernels are the same, so something else differs: parameters, data or code?")
+        lines.append(
+            "the kernels are the same, so something else differs: parameters, data or code?"
+        )
     return "\n".join(lines)

@@ -114,6 +114,12 @@ MODEL = {
 LOSS = {"feature_network": "resnet18", "feature_weights": "none"}
 
 
+def pair(x, mask):
+    """The arguments of a video step whose reference is the mirrored target."""
+    mirrored = {"reference": x.flip(3), "reference_mask": mask.flip(3)}
+    return {"target": x, "mask": mask, **mirrored}
+
+
 def empty(shape):
     return torch.zeros(shape)
 
@@ -134,11 +140,9 @@ def single_pixel(shape):
 def test_finite_whatever_the_masks(make, batch, resolution):
     torch.manual_seed(0)
     network = PDNet(ModelConfig(**MODEL, parts=3))
-    loss = PDNetLoss(LossConfig(**LOSS, resolution=resolution), 3)
+    loss = PDNetLoss(LossConfig(**LOSS, resolution=resolution), parts=3)
     x, mask = torch.rand(batch, 3, 64, 64), make((batch, 1, 64, 64))
-    terms = loss.video_step(
-        network.train()(x, x.flip(3)), x, x.flip(3), mask, mask.flip(3), "softmax"
-    )
+    terms = loss.video_step(network.train()(x, x.flip(3)), **pair(x, mask))
     terms["total"].backward()
     assert all(torch.isfinite(v) for v in terms.values())
     assert all(torch.isfinite(p.grad).all() for p in network.parameters() if p.grad is not None)
@@ -150,20 +154,18 @@ def test_finite_whatever_the_masks(make, batch, resolution):
 def test_finite_in_half_precision(make, precision):
     torch.manual_seed(0)
     network = PDNet(ModelConfig(**MODEL, parts=3))
-    loss = PDNetLoss(LossConfig(**LOSS), 3)
+    loss = PDNetLoss(LossConfig(**LOSS), parts=3)
     x, mask = torch.rand(1, 3, 64, 64), make((1, 1, 64, 64))
     with torch.autocast("cpu", precision):
-        terms = loss.video_step(
-            network.eval()(x, x.flip(3)), x, x.flip(3), mask, mask.flip(3), "softmax"
-        )
+        terms = loss.video_step(network.eval()(x, x.flip(3)), **pair(x, mask))
     assert all(torch.isfinite(v) for v in terms.values())
 
 
 def test_one_part_switches_the_part_losses_off():
-    network, loss = PDNet(ModelConfig(**MODEL, parts=1)), PDNetLoss(LossConfig(**LOSS), 1)
+    network, loss = PDNet(ModelConfig(**MODEL, parts=1)), PDNetLoss(LossConfig(**LOSS), parts=1)
     x, mask = torch.rand(2, 3, 64, 64), torch.ones(2, 1, 64, 64)
-    terms = loss.video_step(network(x, x), x, x, mask, mask, "softmax")
-    assert set(terms) == {"final", "auxiliary", "reference", "total"} and not list(
+    terms = loss.video_step(network(x, x), **pair(x, mask))
+    assert set(terms) == {"final", "auxiliary", "saliency", "reference", "total"} and not list(
         loss.parameters()
     )
 
@@ -180,15 +182,13 @@ def scene():
 def part_loss(scene, **changes) -> dict[str, float]:
     output, x, mask = scene
     torch.manual_seed(1)  # of the basis
-    terms = PDNetLoss(LossConfig(**{**LOSS, **changes}), 3).part_terms(
-        output.parts, x, mask, "softmax"
-    )
+    terms = PDNetLoss(LossConfig(**{**LOSS, **changes}), parts=3).part_terms(output.parts, x, mask)
     return {name: value.item() for name, value in terms.items()}
 
 
 def test_combine_halves_both_terms_or_the_second(scene):
     output, _, mask = scene
-    truth, saliency, d = PDNetLoss(LossConfig(**LOSS), 3).on_one_grid(output.parts, mask, "softmax")
+    truth, saliency, d = PDNetLoss(LossConfig(**LOSS), parts=3).on_one_grid(output.parts, mask)
     a, b = (geometric_concentration(y * d, 1e-3).item() for y in (truth, saliency))
     paper, official = part_loss(scene), part_loss(scene, combine="official")
     assert paper["geometric"] == pytest.approx((a + b) / 2) and official[
@@ -216,14 +216,14 @@ def test_a_weight_scales_its_term_and_zero_removes_it(scene, name):
 def test_resolution_and_smoothing_and_features(scene):
     output, x, mask = scene
     for resolution, side in (("grid", 4), ("full", 64)):
-        maps = PDNetLoss(LossConfig(**LOSS, resolution=resolution), 3).on_one_grid(
-            output.parts, mask, "softmax"
+        maps = PDNetLoss(LossConfig(**LOSS, resolution=resolution), parts=3).on_one_grid(
+            output.parts, mask
         )
         assert {m.shape[-1] for m in maps} == {side}
     plain, smooth = part_loss(scene, smoothing=0.0), part_loss(scene, smoothing=0.1)
     assert smooth.pop("geometric") != plain.pop("geometric") and smooth == plain
     for layer, channels in enumerate((64, 128, 256, 512)):
-        loss = PDNetLoss(LossConfig(**LOSS, feature_layer=layer, feature_normalise=True), 3)
+        loss = PDNetLoss(LossConfig(**LOSS, feature_layer=layer, feature_normalise=True), parts=3)
         features = loss.features(x)
         assert features.shape[1] == channels == loss.basis.shape[1] and features.min() >= 0
         norms = features.norm(dim=1)
@@ -234,17 +234,20 @@ def test_weights_of_the_segmentation_terms(scene):
     output, x, mask = scene
 
     def total(**changes):
-        loss = PDNetLoss(LossConfig(**LOSS, geometric=0, semantic=0, area=0, **changes), 3)
+        loss = PDNetLoss(LossConfig(**LOSS, geometric=0, semantic=0, area=0, **changes), parts=3)
         return {
-            k: v.item() for k, v in loss.video_step(output, x, x, mask, mask, "softmax").items()
+            k: v.item()
+            for k, v in loss.video_step(
+                output, target=x, reference=x, mask=mask, reference_mask=mask
+            ).items()
         }
 
-    base = total(auxiliary=0.8, reference=0.8)
-    assert total(auxiliary=0.4, reference=0.8)["auxiliary"] == pytest.approx(base["auxiliary"] / 2)
-    assert total(auxiliary=0.8, reference=0.4)["reference"] == pytest.approx(base["reference"] / 2)
-    assert base["reference"] == pytest.approx(
-        0.8 * base["auxiliary"], rel=1e-4
-    )  # target and reference are the same
+    base = total()
+    for name in ("auxiliary", "saliency", "reference"):
+        halved = total(**{name: 0.4})
+        assert halved[name] == pytest.approx(base[name] / 2)
+    # target and reference are the same
+    assert base["reference"] == pytest.approx(0.8 * (base["auxiliary"] + base["saliency"]))
     share = mask.mean().item()
     assert total(bce_weight="none", l1=0.0)["final"] == pytest.approx(
         total(l1=0.0)["final"] * share, rel=1e-2

@@ -1,0 +1,120 @@
+"""What the tables say is what the numbers say."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pdnet.config import load_config
+from pdnet.experiments import tables
+from pdnet.experiments.tables import conclusion
+from tests.helpers import write_params
+
+
+def rows(gain_of_full: float, noise: float, seeds=(1, 2, 3), clips=8) -> pd.DataFrame:
+    rng, table = np.random.default_rng(0), []
+    for variant in ("full", "no-ipda"):
+        for seed in seeds:
+            for clip in range(clips):
+                value = (
+                    0.6
+                    + 0.02 * clip
+                    + (gain_of_full if variant == "full" else 0)
+                    + rng.normal(0, noise)
+                )
+                measured = dict.fromkeys(("J", "F", "J&F", "warped_iou"), value)
+                table.append(
+                    {
+                        "variant": variant,
+                        "seed": seed,
+                        "clip": str(clip),
+                        **measured,
+                        "flicker": 2.5,
+                    }
+                )
+    return pd.DataFrame(table)
+
+
+def test_a_difference_is_called_noise_unless_it_is_none():
+    paper = tables.PAPER_TABLE_3
+    differs = dict.fromkeys(paper, "data sample, 16 steps")
+    sure = tables.ablation_table(rows(0.1, 0.005), list(paper), paper, differs)
+    assert list(sure.index) == ["without IPDA and fusion", "full, p = 5"]
+    assert sure.loc["without IPDA and fusion", ""] == "worse than full"
+    assert sure.loc["without IPDA and fusion", "vs full"].startswith("-")
+    assert (
+        sure.loc["full, p = 5", "paper J&F"] == "88.1"
+        and sure.loc["full, p = 5", "flicker"] == "2.5"
+    )
+    assert (sure[tables.DIFFERS] == "data sample, 16 steps").all()
+    full_first = tables.ablation_table(rows(0.1, 0.005), ["full", "no-ipda"], paper, differs)
+    assert (
+        list(full_first.columns) == list(sure.columns) and full_first.columns[-1] == tables.DIFFERS
+    )
+    vague = tables.ablation_table(rows(0.0, 0.05), list(paper), paper, differs)
+    assert vague.loc["without IPDA and fusion", ""] == "within noise"
+    few = tables.ablation_table(rows(0.1, 0.005, clips=1), list(paper), paper, differs)
+    assert few.loc["without IPDA and fusion", ""] == "too few clips to test"
+
+
+@pytest.mark.parametrize(
+    ("growth", "says"), [(0.05, "grows"), (-0.05, "shrinks"), (0.0, "no trend")]
+)
+def test_the_imbalance_experiment_says_what_the_numbers_say(growth, says):
+    rng, table = np.random.default_rng(1), []
+    for variant in ("full", "no-ipda"):
+        for seed in (1, 2, 3):
+            for level in (0.0, 1.0, 2.0):
+                gain = growth * level if variant == "full" else 0.0
+                j = 0.7 - 0.1 * level + gain + rng.normal(0, 0.002)
+                table.append({"variant": variant, "seed": seed, "level": level, "J_limbs": j})
+    slopes = tables.imbalance_slopes(pd.DataFrame(table))
+    assert says in slopes.loc["without IPDA and fusion", ""]
+    assert slopes.loc["without IPDA and fusion", "slope per level"] == pytest.approx(
+        100 * growth, abs=0.5
+    )
+
+
+@pytest.mark.parametrize(("worth", "says"), [(0.1, "uses motion"), (0.0, "no measurable use")])
+def test_the_control_tells_what_a_reference_is_worth(worth, says):
+    rng = np.random.default_rng(5)
+    first = pd.DataFrame(
+        {"policy": "first", "clip": list("abcdefgh"), "J&F": rng.uniform(0.5, 0.9, 8)}
+    )
+    control = first.assign(
+        policy="unrelated", **{"J&F": first["J&F"] - worth + rng.normal(0, 0.001, 8)}
+    )
+    assert says in tables.reference_use(pd.concat([first, control]), "unrelated")
+
+
+def test_without_a_variant_to_compare_with_there_is_no_verdict():
+    alone = pd.DataFrame(
+        {"variant": "full", "seed": [1, 1], "level": [0.0, 1.0], "J_limbs": [0.5, 0.4]}
+    )
+    assert (
+        conclusion(tables.imbalance_slopes(alone))
+        == "Not compared: of full, one-part, no-ipda only one was run."
+    )
+
+
+def test_table_files(tmp_path):
+    tables.write_table_files(
+        pd.DataFrame({"a": [1.5], "b_c": ["x & y"]}), tmp_path / "t", "what differs"
+    )
+    assert (
+        "| 1.5 |" in (tmp_path / "t.md").read_text()
+        and "what differs" in (tmp_path / "t.md").read_text()
+    )
+    assert (
+        r"x \& y" in (tmp_path / "t.tex").read_text() and "1.5" in (tmp_path / "t.csv").read_text()
+    )
+
+
+def test_what_sets_a_run_apart_from_the_papers(tmp_path):
+    sample = load_config(write_params(tmp_path / "p.yaml"))
+    said = tables.differs_from_paper(sample)
+    steps = sample.train.epochs * sample.train.steps_per_epoch
+    assert said == f"data sample, tf_efficientnet_lite0, 224x224, {steps} video steps"
+    paper = load_config(write_params(tmp_path / "q.yaml", profile="paper"))
+    assert tables.differs_from_paper(paper) == "nothing known"

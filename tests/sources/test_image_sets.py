@@ -1,0 +1,91 @@
+"""Image sets are paired by name, with their own senses of a label."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from pdnet.data.images import read_frame, read_labels, read_mask
+from pdnet.data.layout import image_pairs
+from pdnet.errors import InputError
+from pdnet.sources.image_sets import bring_image_sets, coco_union
+from tests.helpers import save_image
+
+
+def test_eg1800_labels_are_0_and_1_and_gone_photographs_do_not_shift_the_pairs(tmp_path, capsys):
+    root = tmp_path / "sets/EG1800"
+    for i in (1, 2, 3):
+        label = np.zeros((30, 40), np.uint8)
+        label[:, :i] = 1
+        save_image(root / f"Labels/{i:05d}.png", label)
+        if i != 2:  # a photograph that its owner took down
+            save_image(root / f"Images/{i:05d}.png", np.full((30, 40, 3), i, np.uint8))
+    counts = bring_image_sets(["eg1800"], str(tmp_path / "sets"), tmp_path / "raw", 1)
+    pairs = image_pairs(tmp_path / "raw")
+    assert counts == {"eg1800": 2} and [a.stem for a, _ in pairs] == ["00001", "00003"]
+    for image, mask in pairs:
+        assert read_frame(image)[0, 0, 0] == int(image.stem) and read_mask(mask).sum() == 30 * int(
+            image.stem
+        )
+        assert set(np.unique(read_labels(mask))) == {0, 255}
+    text = capsys.readouterr().err
+    assert "1 files without a partner" in text and "2 images (the paper has 1,735)" in text
+
+
+def square(x, y, side):
+    return [[x, y, x + side, y, x + side, y + side, x, y + side]]
+
+
+def test_coco_is_the_union_of_people_that_are_no_crowd_of_at_least_5000_pixels(tmp_path, capsys):
+    root = tmp_path / "sets/coco"
+    size = {"height": 200, "width": 300}
+    images = [{"id": i, "file_name": f"{i:012d}.jpg", **size} for i in (1, 2, 3)]
+    crowd = {"size": [200, 300], "counts": [0, 60000]}
+    annotations = [
+        {"image_id": 1, "category_id": 1, "iscrowd": 0, "segmentation": square(10, 10, 60)},
+        {
+            "image_id": 1,
+            "category_id": 1,
+            "iscrowd": 0,
+            "segmentation": square(40, 40, 60),
+        },  # together large enough
+        {
+            "image_id": 1,
+            "category_id": 18,
+            "iscrowd": 0,
+            "segmentation": square(200, 100, 80),
+        },  # a dog
+        {"image_id": 2, "category_id": 1, "iscrowd": 1, "segmentation": crowd},  # only a crowd
+        {
+            "image_id": 3,
+            "category_id": 1,
+            "iscrowd": 0,
+            "segmentation": square(10, 10, 40),
+        },  # too small
+    ]
+    tables = {
+        "images": images,
+        "annotations": annotations,
+        "categories": [{"id": 1, "name": "person"}, {"id": 18, "name": "dog"}],
+    }
+    (root / "annotations").mkdir(parents=True)
+    (root / "annotations/instances_train2017.json").write_text(json.dumps(tables))
+    for image in images:
+        save_image(root / "train2017" / image["file_name"], np.zeros((200, 300, 3), np.uint8))
+    counts = bring_image_sets(["coco_person"], str(tmp_path / "sets"), tmp_path / "raw", 1)
+    ((_, mask),) = image_pairs(tmp_path / "raw")
+    assert counts == {"coco_person": 1} and mask.stem == f"{1:012d}"
+    assert (
+        abs(int(read_mask(mask).sum()) - (2 * 3600 - 900)) < 130
+    )  # two squares of 60 that share one of 30
+    assert "the paper has 49,479" in capsys.readouterr().err
+    assert coco_union([crowd], 200, 300).all()
+
+
+def test_image_sets_need_their_folder(tmp_path):
+    with pytest.raises(InputError, match="data.image_root"):
+        bring_image_sets(["supervisely"], None, tmp_path, 1)
+    with pytest.raises(InputError, match="SuperviselyPerson/img"):
+        bring_image_sets(["supervisely"], str(tmp_path), tmp_path / "raw", 1)
