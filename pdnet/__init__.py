@@ -1,1 +1,3 @@
-"""PDNet: the part-decoupling network for video portrait segmentation, rebuilt as a reproducible pipeline."""
+"""PDNet: the part-decoupling network for video portrait segmentation, rebuilt as a reproducible
+pipeline.
+"""

@@ -1,4 +1,6 @@
-"""What the network costs: ways of computing the same thing side by side, in one process, in turn, by medians."""
+"""What the network costs: ways of computing the same thing side by side, in one process, in turn,
+by medians.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ MIB = 2**20
 
 
 class PeakMemory(TorchDispatchMode):
-    """Counts the bytes of tensors that are alive and were made inside the block; `peak` is the largest count."""
+    """Counts the bytes of tensors that are alive and were made inside the block; `peak` is the
+    largest count.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -73,7 +77,9 @@ def medians(ways: dict[str, Callable[[], object]], rounds: int, what: str) -> di
 
 
 def giga_macs(work: Callable[[], object]) -> float:
-    """Multiply-accumulates of a call, in units of 10^9 (half of the counted floating-point operations)."""
+    """Multiply-accumulates of a call, in units of 10^9 (half of the counted floating-point
+    operations).
+    """
     # torch's counter does not know the attention of its own CPU path
     attention = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
     formula = {attention: lambda query, key, value, *_, **__: sdpa_flop_count(query, key, value)}
@@ -192,7 +198,8 @@ def _passes(network: PDNet, device: torch.device, rounds: int) -> dict[str, Any]
 
 
 def _part_losses(network: PDNet, device: torch.device, rounds: int, batch: int) -> dict[str, Any]:
-    """Forward and backward of L_geo, L_sem and L_area of one frame, on the part grid and at full size.
+    """Forward and backward of L_geo, L_sem and L_area of one frame, on the part grid and at full
+    size.
 
     The frozen features are computed before: they cost the same in both.
     """
@@ -241,7 +248,8 @@ def _part_losses(network: PDNet, device: torch.device, rounds: int, batch: int) 
 def bench_step(
     model: ModelConfig, loss: LossConfig, *, batch: int, rounds: int, device: str = "auto"
 ) -> dict[str, Any]:
-    """Time and peak memory of a whole training step: forward of both frames, all losses, backward, update.
+    """Time and peak memory of a whole training step: forward of both frames, all losses, backward,
+    update.
 
     Args:
         model, loss: parameters; weights do not matter and are random.
@@ -249,7 +257,8 @@ def bench_step(
         rounds: timed steps after the first.
 
     Returns:
-        seconds (median), peak_gib (of the process on a CPU, of the tensors on a GPU), start_gib (before the network).
+        seconds (median), peak_gib (of the process on a CPU, of the tensors on a GPU), start_gib
+        (before the network).
     """
     place = choose_device(device)
     torch.manual_seed(0)

@@ -164,7 +164,9 @@ def ablate(
     ],
     params: Params = PARAMS,
 ) -> None:
-    """Train and score one variant with every seed, to results/ablation/VARIANT; seeds that are done are kept."""
+    """Train and score one variant with every seed, to results/ablation/VARIANT; seeds that are done
+    are kept.
+    """
     from pdnet.stages.ablate import run
 
     run(params, variant)
@@ -192,7 +194,8 @@ def verify(
         bool, typer.Option("--write", help="Make the results here the reference.")
     ] = False,
 ) -> None:
-    """Compare results with the committed reference: bit-equal or not, file by file, and by how much.
+    """Compare results with the committed reference: bit-equal or not, file by file, and by how
+    much.
 
     Exit status 1 where a score differs by more than other kernels explain, or a file is missing.
     """
@@ -255,7 +258,9 @@ def bench_model(
     device: Device = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="JSON file.")] = Path("bench-model.json"),
 ) -> None:
-    """Cost of the network: cached reference, grouped parts, part losses on the grid; prints a table, writes JSON."""
+    """Cost of the network: cached reference, grouped parts, part losses on the grid; prints a
+    table, writes JSON.
+    """
     from pdnet.base.files import write_json
     from pdnet.bench import bench_model as measure
     from pdnet.bench import table

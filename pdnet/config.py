@@ -1,9 +1,9 @@
 """Every parameter, typed and checked in one place.
 
-`params.yaml` holds a `profile`, the sections below, and two tables of values: `presets` (readings of the paper)
-and `profiles` (what data and which machine). A value that is null in its section is taken from the profile, and
-if the profile is silent too, from the preset. A value that is given in the section always wins, so
-`dvc exp run -S model.parts=3` does what it says in any profile.
+`params.yaml` holds a `profile`, the sections below, and two tables of values: `presets` (readings
+of the paper) and `profiles` (what data and which machine). A value that is null in its section is
+taken from the profile, and if the profile is silent too, from the preset. A value that is given in
+the section always wins, so `dvc exp run -S model.parts=3` does what it says in any profile.
 """
 
 from __future__ import annotations
@@ -225,7 +225,9 @@ def load_config(path: Path | str = "params.yaml") -> Config:
 
 
 def with_values(raw: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
-    """Parameters as written, with some values by dotted name (`model.parts`) replaced; the original stays."""
+    """Parameters as written, with some values by dotted name (`model.parts`) replaced; the original
+    stays.
+    """
     changed = copy.deepcopy(raw)
     for name, value in values.items():
         group, keys = changed, name.split(".")
@@ -238,7 +240,9 @@ def with_values(raw: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
 
 
 def resolve(raw: dict[str, Any], where: str = "parameters") -> Config:
-    """Parameters as written -> `Config`: section, else profile, else preset, else the field's default."""
+    """Parameters as written -> `Config`: section, else profile, else preset, else the field's
+    default.
+    """
     for section in SECTIONS:
         if not isinstance(raw.get(section) or {}, dict):
             raise InputError(
@@ -297,7 +301,9 @@ def variant_configs(params: Path, name: str) -> dict[int, Config]:
 
 
 def checked(section: str, **values: Any) -> Any:
-    """One section by itself, e.g. `checked("model", parts=3)`; a bad value is named as in a parameter file."""
+    """One section by itself, e.g. `checked("model", parts=3)`; a bad value is named as in a
+    parameter file.
+    """
     try:
         return Config.model_fields[section].annotation(**values)
     except ValidationError as error:
@@ -305,7 +311,8 @@ def checked(section: str, **values: Any) -> Any:
 
 
 def admits_null(section: str, key: str) -> bool:
-    """True where a null that no layer fills is a value of its own, because the field's type is `... | None`.
+    """True where a null that no layer fills is a value of its own, because the field's type is `...
+    | None`.
 
     An unknown name passes too, so that it is named as unknown and not lost.
     """

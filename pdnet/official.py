@@ -1,7 +1,8 @@
 """The authors' checkpoints: their entries' names and ours, both ways.
 
-The names are facts of the released weight files; where the authors keep one tensor per part, ours is one grouped
-convolution, so the p tensors are joined along their first axis (and cut again on the way back).
+The names are facts of the released weight files; where the authors keep one tensor per part, ours
+is one grouped convolution, so the p tensors are joined along their first axis (and cut again on the
+way back).
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ OFFICIAL_MODEL = {
 
 
 def _conv_bn(ours: str, conv: str, bn: str, parts: int = 0) -> Iterator[tuple[str, list[str]]]:
-    """Pairs of our entry and the authors' entries of a convolution and its batch norm; `{}` is the part."""
+    """Pairs of our entry and the authors' entries of a convolution and its batch norm; `{}` is the
+    part.
+    """
 
     def each(name: str) -> list[str]:
         return [name.format(k) for k in range(parts)] if parts else [name]
@@ -92,8 +95,8 @@ def network_from_state_dict(state: dict) -> PDNet:
     """The authors' entries -> our network, preset `official`, with those weights.
 
     Args:
-        state: names and tensors, with or without `module.` and an enclosing dictionary; ResNet-50 or -101 and the
-            number of parts are read from the entries.
+        state: names and tensors, with or without `module.` and an enclosing dictionary; ResNet-50
+            or -101 and the number of parts are read from the entries.
 
     Raises:
         InputError: an entry is unknown, missing or of another shape; it is named.
@@ -137,7 +140,8 @@ def state_dict_from_network(network: PDNet) -> dict[str, Tensor]:
     """Our network -> the authors' entries (their names; in the order of our modules).
 
     Raises:
-        InputError: the network has no counterpart in their code (another backbone, no IPDA, background channel).
+        InputError: the network has no counterpart in their code (another backbone, no IPDA,
+            background channel).
     """
     config = network.config
     if (

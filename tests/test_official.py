@@ -65,11 +65,12 @@ def exact(state):
 
 
 def test_forward_equals_the_authors(pairwise, exact):
-    """To 1e-3 of an entry's standard deviation, or to a few times float32's own rounding where that is larger.
+    """To 1e-3 of an entry's standard deviation, or to a few times float32's own rounding where that
+    is larger.
 
-    These weights make rounding grow: on another number of threads or another processor the sums' order differs, and
-    float32 (the golden file too) is off float64 by up to 1 %. With the same two threads and kernels
-    (ONEDNN_MAX_CPU_ISA=AVX2) the difference is below 1e-5.
+    These weights make rounding grow: on another number of threads or another processor the sums'
+    order differs, and float32 (the golden file too) is off float64 by up to 1 %. With the same two
+    threads and kernels (ONEDNN_MAX_CPU_ISA=AVX2) the difference is below 1e-5.
     """
     golden = np.load(GOLDEN_MODEL / "forward_resnet50_96x96.npz")
     ours, truth = entries(pairwise), entries(exact)

@@ -1,4 +1,6 @@
-"""Writing files so that a crash, a full disk or a kill leaves the old one or the new one, never half of one."""
+"""Writing files so that a crash, a full disk or a kill leaves the old one or the new one, never
+half of one.
+"""
 
 from __future__ import annotations
 

@@ -14,7 +14,9 @@ FREE = PACKAGE / "base"  # files, processes, tracking: cannot change a number
 
 
 def imported_names(file: Path) -> Iterator[str]:
-    """Dotted names that a file imports anywhere, inside functions too, but not for type checkers alone."""
+    """Dotted names that a file imports anywhere, inside functions too, but not for type checkers
+    alone.
+    """
     pending: list[ast.AST] = [ast.parse(file.read_text())]
     while pending:
         node = pending.pop()
@@ -28,7 +30,9 @@ def imported_names(file: Path) -> Iterator[str]:
 
 
 def module_files(name: str, package: Path = PACKAGE) -> Iterator[Path]:
-    """Files that importing `pdnet.model.PDNet` runs: the package's own `__init__` and each one below."""
+    """Files that importing `pdnet.model.PDNet` runs: the package's own `__init__` and each one
+    below.
+    """
     first, *rest = name.split(".")
     if first != package.name:
         return
@@ -64,7 +68,9 @@ def _only_says(file: Path) -> bool:
 
 
 def code_hash(*modules: str) -> str:
-    """SHA-256 over the files that the named modules are and reach: `code_hash("pdnet.training.loop")`."""
+    """SHA-256 over the files that the named modules are and reach:
+    `code_hash("pdnet.training.loop")`.
+    """
     files: set[Path] = set()
     for name in modules:
         entry = list(module_files(name))[-1]

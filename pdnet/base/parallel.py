@@ -40,7 +40,8 @@ def peak_memory() -> float:
 def progress(
     items: Iterable[Item] | None, what: str, total: int | None = None, unit: str = "it", **more: Any
 ) -> tqdm:
-    """A progress bar with rate and time left; in a log file a line every half minute instead of a moving one.
+    """A progress bar with rate and time left; in a log file a line every half minute instead of a
+    moving one.
 
     Args:
         items: to go through, or None to call `update` by hand.
@@ -62,7 +63,8 @@ def each(
     workers: int = 0,
     unit: str = "it",
 ) -> list[Result]:
-    """Runs `work` on every item in `workers` processes (0: all cores); results in the order of the items.
+    """Runs `work` on every item in `workers` processes (0: all cores); results in the order of the
+    items.
 
     Memory is bounded: at most a few items per worker are in flight. The first error ends the work.
     """

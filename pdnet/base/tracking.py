@@ -45,7 +45,9 @@ def git_commit() -> str:
 
 
 def shared_parent(experiment: str, name: str, key: str) -> str | None:
-    """The run that groups child runs with the same key, started if there is none; None when tracking fails."""
+    """The run that groups child runs with the same key, started if there is none; None when
+    tracking fails.
+    """
     run = Run(experiment, name, tags={"group": key}, same=f"tags.group = '{key}'")
     run.end()
     return run.run_id
@@ -62,7 +64,9 @@ def tracking_client() -> Any:
 
 @contextmanager
 def tracked(run: Run, *killed_by: type[BaseException]) -> Iterator[Run]:
-    """A run that is closed by what becomes of the block: FINISHED, KILLED by one of these, or FAILED."""
+    """A run that is closed by what becomes of the block: FINISHED, KILLED by one of these, or
+    FAILED.
+    """
     try:
         yield run
     except BaseException as error:

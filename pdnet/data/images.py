@@ -37,7 +37,8 @@ def read_frame(path: Path) -> np.ndarray:
 
 
 def read_labels(path: Path) -> np.ndarray:
-    """A label PNG as stored, (H, W) uint8: palette indices stay indices, colour images become their brightest channel.
+    """A label PNG as stored, (H, W) uint8: palette indices stay indices, colour images become their
+    brightest channel.
 
     Raises:
         InputError: missing, truncated or no image.

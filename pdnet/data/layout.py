@@ -59,7 +59,8 @@ class Clip:
         return self.root / "Parts" / "480p" / self.name / f"{stem}.png"
 
     def scored_frames(self, include_first_last: bool = False) -> tuple[str, ...]:
-        """The annotated frames that count: all but the first and the last, as the official evaluator's default.
+        """The annotated frames that count: all but the first and the last, as the official
+        evaluator's default.
 
         Raises:
             InputError: none is left.
@@ -79,6 +80,10 @@ class Tree:
 
     root: Path
     sets: dict[str, tuple[Clip, ...]]
+
+    def every_clip(self) -> list[Clip]:
+        """The clips of both lists, evaluation first: what is looked at by default."""
+        return [*self.sets["val"], *self.sets["train"]]
 
     def clips(self, name: str) -> tuple[Clip, ...]:
         """The clips of `train` or `val`.
@@ -110,7 +115,9 @@ def read_list(root: Path, name: str) -> list[str]:
 
 
 def stems(folder: Path, suffixes: tuple[str, ...]) -> tuple[str, ...]:
-    """Sorted stems of a folder's images; hidden files are left out. Empty if there is no such folder."""
+    """Sorted stems of a folder's images; hidden files are left out. Empty if there is no such
+    folder.
+    """
     if not folder.is_dir():
         return ()
     return tuple(
@@ -153,7 +160,7 @@ def problems(tree: Tree) -> list[str]:
         ]
     both = sorted({c.name for c in tree.sets["train"]} & {c.name for c in tree.sets["val"]})
     found += [f"ImageSets: clip '{clip}' is in both train.txt and val.txt" for clip in both]
-    clips = {clip.name: clip for name in SETS for clip in tree.sets[name]}
+    clips = {clip.name: clip for clip in tree.every_clip()}
     if not clips:
         found.append("ImageSets: both split lists are empty")
     with ThreadPoolExecutor(8) as pool:

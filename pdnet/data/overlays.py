@@ -42,7 +42,8 @@ def overlay_errors(frame: np.ndarray, mask: np.ndarray, truth: np.ndarray) -> np
 
 
 def overlay_parts(frame: np.ndarray, part_masks: np.ndarray, probability: np.ndarray) -> np.ndarray:
-    """Parts in colours on a frame, each pixel mixed by its part distribution, weighted by the portrait probability.
+    """Parts in colours on a frame, each pixel mixed by its part distribution, weighted by the
+    portrait probability.
 
     Args:
         frame: (H, W, 3) uint8 RGB.
@@ -60,7 +61,9 @@ def overlay_parts(frame: np.ndarray, part_masks: np.ndarray, probability: np.nda
 
 
 def sheet(rows: Sequence[Sequence[np.ndarray]], height: int = 240) -> np.ndarray:
-    """Pictures in a grid, each scaled to `height` pixels and to its row's first picture's aspect; (H, W, 3) uint8."""
+    """Pictures in a grid, each scaled to `height` pixels and to its row's first picture's aspect;
+    (H, W, 3) uint8.
+    """
     strips = []
     for pictures in rows:
         width = round(pictures[0].shape[1] * height / pictures[0].shape[0])

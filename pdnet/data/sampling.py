@@ -1,4 +1,6 @@
-"""Clip sampling: which frame meets which reference, and the joint augmentation of both (paper, section 5.1)."""
+"""Clip sampling: which frame meets which reference, and the joint augmentation of both (paper,
+section 5.1).
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ class Augmentation:
 
 
 def draw_augmentation(rng: np.random.Generator, crop: float) -> Augmentation:
-    """Crops away 0 ... `crop` of height and of width at a random offset; flips with probability 1/2."""
+    """Crops away 0 ... `crop` of height and of width at a random offset; flips with probability
+    1/2.
+    """
     height, width = 1 - rng.uniform(0, crop, 2)
     return Augmentation(
         rng.uniform(0, 1 - height),
@@ -47,7 +51,9 @@ def draw_augmentation(rng: np.random.Generator, crop: float) -> Augmentation:
 def apply(
     image: np.ndarray, augmentation: Augmentation | None, size: tuple[int, int]
 ) -> np.ndarray:
-    """Crop, flip and resize (bilinear, aspect ignored) to `size` (H, W); masks come as float and stay soft."""
+    """Crop, flip and resize (bilinear, aspect ignored) to `size` (H, W); masks come as float and
+    stay soft.
+    """
     if augmentation is not None:
         h, w = image.shape[:2]
         top, left = round(augmentation.top * h), round(augmentation.left * w)
@@ -82,8 +88,8 @@ def mask_tensor(
 class PairDataset(Dataset):
     """Video samples: a target frame and its reference frame with masks.
 
-    Every draw depends on (seed, epoch, index) alone, so a resumed run sees what an uninterrupted one sees,
-    whatever the number of workers.
+    Every draw depends on (seed, epoch, index) alone, so a resumed run sees what an uninterrupted
+    one sees, whatever the number of workers.
 
     Args:
         clips: to sample from.
@@ -102,7 +108,9 @@ class PairDataset(Dataset):
         reference: str,
         seed: int,
     ) -> None:
-        self.samples = [(clip, stem) for clip in clips for stem in clip.frames]
+        self.samples: list[tuple[Clip, str]] = []
+        for clip in clips:
+            self.samples += [(clip, stem) for stem in clip.frames]
         self.size, self.crop, self.reference, self.seed = size, crop, reference, seed
 
     def __len__(self) -> int:
@@ -156,10 +164,11 @@ class ImageDataset(Dataset):
 
 
 class EpochSampler:
-    """Batches of (epoch, index) keys, epoch after epoch; each epoch's are drawn from (seed, stream, epoch) alone.
+    """Batches of (epoch, index) keys, epoch after epoch; each epoch's are drawn from (seed, stream,
+    epoch) alone.
 
-    One sampler serves a whole training, so that a loader's workers start once. When an epoch wants more samples
-    than there are, the next shuffle follows on.
+    One sampler serves a whole training, so that a loader's workers start once. When an epoch wants
+    more samples than there are, the next shuffle follows on.
 
     Args:
         samples: in the data set.

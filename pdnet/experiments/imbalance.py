@@ -1,4 +1,6 @@
-"""The imbalance experiment: what a network scores near the limbs as they move ever faster against the torso."""
+"""The imbalance experiment: what a network scores near the limbs as they move ever faster against
+the torso.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ import numpy as np
 from pdnet.data.images import read_labels
 from pdnet.data.layout import Clip, read_tree
 from pdnet.experiments.measure import COARSE
-from pdnet.experiments.names import CONTROL
+from pdnet.experiments.names import CONTROL, level_of, scene_of
 from pdnet.inference.segment import ClipSegmenter, clip_segmenter, walk
 from pdnet.metrics.region_contour import region_similarity
 from pdnet.model import PDNet
@@ -23,16 +25,6 @@ LIMBS = tuple(i for i, name in enumerate(PARTS) if "lower" in name)
 LIMB_REACH = 0.03  # of the frame's height: how far from a limb "near" goes
 
 
-def level_of(clip_name: str) -> float:
-    """`imbalance/dancer-150` -> 1.5."""
-    return int(clip_name.rpartition("-")[2]) / 100
-
-
-def scene_of(clip_name: str) -> str:
-    """`imbalance/dancer-150` -> `imbalance/dancer`."""
-    return clip_name.rpartition("-")[0]
-
-
 def clip_after(name: str, clips: dict[str, Clip]) -> Clip:
     """The clip that follows `name`, in a circle."""
     names = list(clips)
@@ -40,7 +32,9 @@ def clip_after(name: str, clips: dict[str, Clip]) -> Clip:
 
 
 def near_limbs(body_part: np.ndarray, reach: int) -> np.ndarray:
-    """(H, W) bool: within `reach` pixels of a forearm or a shin; `body_part` as `body_parts` gives it."""
+    """(H, W) bool: within `reach` pixels of a forearm or a shin; `body_part` as `body_parts` gives
+    it.
+    """
     limbs = np.isin(body_part, LIMBS).astype(np.uint8)
     disk = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
     return cv2.dilate(limbs, disk) > 0
@@ -76,7 +70,9 @@ def imbalance_rows(
 
 
 def limb_scores(segmenter: ClipSegmenter, clip: Clip, threshold: float) -> dict[str, float]:
-    """J of a clip of the series but its first frame: near its limbs (`J_limbs`) and everywhere (`J`)."""
+    """J of a clip of the series but its first frame: near its limbs (`J_limbs`) and everywhere
+    (`J`).
+    """
     near: list[float] = []
     whole: list[float] = []
     later: Sequence[str] = clip.frames[1:]

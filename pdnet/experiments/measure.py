@@ -1,4 +1,6 @@
-"""Everything that is measured of a network on a clip: J, F, temporal stability, agreement of its parts."""
+"""Everything that is measured of a network on a clip: J, F, temporal stability, agreement of its
+parts.
+"""
 
 from __future__ import annotations
 

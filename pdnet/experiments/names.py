@@ -1,4 +1,4 @@
-"""What variants are called, and which of them are compared."""
+"""What variants and clips of the imbalance series are called, and which variants are compared."""
 
 from __future__ import annotations
 
@@ -13,3 +13,13 @@ NAMES = {
     "three-parts": "p = 3",
     "full-unrelated": "full, reference of another scene",
 }
+
+
+def level_of(clip_name: str) -> float:
+    """`imbalance/dancer-150` -> 1.5."""
+    return int(clip_name.rpartition("-")[2]) / 100
+
+
+def scene_of(clip_name: str) -> str:
+    """`imbalance/dancer-150` -> `imbalance/dancer`."""
+    return clip_name.rpartition("-")[0]

@@ -30,8 +30,8 @@ def reference_policies(
         seed: of random references.
 
     Returns:
-        a row per policy and clip (J, F, J&F, stability), and milliseconds per frame of each policy but the
-        control (median; model and reading).
+        a row per policy and clip (J, F, J&F, stability), and milliseconds per frame of each policy
+        but the control (median; model and reading).
     """
     tree = read_tree(data)
     clips = {clip.name: clip for clip in tree.clips(options.set)}

@@ -1,7 +1,8 @@
-"""Ablations: variants that differ in a few parameters, trained alike with several seeds, scored clip by clip.
+"""Ablations: variants that differ in a few parameters, trained alike with several seeds, scored
+clip by clip.
 
-Training and scoring have keys of their own: a new threshold scores again and trains nothing, a new seed or
-variant trains itself alone, and what only says how the work is done is in neither key.
+Training and scoring have keys of their own: a new threshold scores again and trains nothing, a new
+seed or variant trains itself alone, and what only says how the work is done is in neither key.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from pdnet.base.files import file_hash, link, write_json, write_table
+from pdnet.base.files import file_hash, link, write_json, write_table, write_text
 from pdnet.base.imports import code_hash
 from pdnet.base.tracking import Run, shared_parent
 from pdnet.config import Config, variant_configs
@@ -25,6 +26,7 @@ from pdnet.experiments.measure import measure_clip
 from pdnet.experiments.names import COMPARED
 from pdnet.inference.segment import clip_segmenter
 from pdnet.metrics.stability import clip_flows
+from pdnet.model import PDNet
 from pdnet.model.checkpoint import load_network
 from pdnet.model.device import choose_device
 from pdnet.training.loop import Training
@@ -54,7 +56,9 @@ class Places:
 
 @dataclass
 class Flows:
-    """Optical flow of the clips of a split, computed once for all seeds, and only when it is asked for."""
+    """Optical flow of the clips of a split, computed once for all seeds, and only when it is asked
+    for.
+    """
 
     data: Path
     known: dict[str, list[np.ndarray]] = field(default_factory=dict)
@@ -70,8 +74,8 @@ class Flows:
 def run_variant(params: Path, name: str, places: Places) -> None:
     """Trains a variant with every seed and writes what it scores; what is done is not done again.
 
-    Writes `clips.csv`, `frames.csv`, `imbalance.csv`, `parts.csv` (rows: variant, seed, clip, values) and
-    the first seed's network to `places.out`.
+    Writes `clips.csv`, `frames.csv`, `imbalance.csv`, `parts.csv` (rows: variant, seed, clip,
+    values) and the first seed's network to `places.out`.
     """
     configs = variant_configs(params, name)
     data, flows = data_hash(places.data, TRAINED_ON), Flows(places.data)
@@ -80,7 +84,7 @@ def run_variant(params: Path, name: str, places: Places) -> None:
     for seed, config in configs.items():
         folder = places.work / name / str(seed)
         training = train_once(config, places.data, folder, run_name=f"{name} {seed}", parent=parent)
-        rows = score_once(config, name, folder, places, flows)
+        rows = score_once(config, name, folder=folder, places=places, flows=flows)
         _track(config, training, rows["clips"])
         for kind, values in rows.items():
             tables[kind] += [{"variant": name, "seed": seed, **row} for row in values]
@@ -110,20 +114,23 @@ def train_once(
     return training.run_id
 
 
-def score_once(config: Config, name: str, folder: Path, places: Places, flows: Flows) -> Rows:
+def score_once(config: Config, name: str, *, folder: Path, places: Places, flows: Flows) -> Rows:
     """Scores the checkpoint in `folder` unless that was done with the same options, data and code."""
     checkpoint = folder / "pdnet.safetensors"
     key = _score_key(config, name, checkpoint, places)
     stored = _stored(folder / "scores.json", key)
     if stored is None:
         network = load_network(checkpoint).to(choose_device(config.machine.device))
-        stored = {"key": key, "rows": measure(network, config, name, places, flows)}
-        write_json(folder / "scores.json", stored)
+        stored = {"key": key, "rows": measure(network, config, name, places=places, flows=flows)}
+        # not sorted: the order of a row's values is that of the tables' columns
+        write_text(folder / "scores.json", json.dumps(stored))
     return stored["rows"]
 
 
-def measure(network: Any, config: Config, name: str, places: Places, flows: Flows) -> Rows:
-    """Everything that is measured of one trained network; shares, not per cent (flicker: per 100 frames)."""
+def measure(network: PDNet, config: Config, name: str, *, places: Places, flows: Flows) -> Rows:
+    """Everything that is measured of one trained network; shares, not per cent (flicker: per 100
+    frames).
+    """
     options = config.evaluate
     rows: Rows = {kind: [] for kind in KINDS}
     known = flows.of(options.set)

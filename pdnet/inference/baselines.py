@@ -32,8 +32,9 @@ def trivial_rows(
         include_first_last: score those frames too.
 
     Returns:
-        `all background`; `mean training mask` (mean over the training split, cut at one half); `first
-        prediction held still` (the network's mask of the first frame for all frames); each clip -> scores.
+        `all background`; `mean training mask` (mean over the training split, cut at one half);
+        `first prediction held still` (the network's mask of the first frame for all frames); each
+        clip -> scores.
     """
     mean = mean_mask(training)
 

@@ -1,4 +1,6 @@
-"""Predicting and scoring an evaluation split, with the rows to judge it by and its temporal stability."""
+"""Predicting and scoring an evaluation split, with the rows to judge it by and its temporal
+stability.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,8 @@ class Evaluation:
 def evaluate(
     network: PDNet, data: Path, out: Path, *, options: EvaluateConfig, seed: int
 ) -> Evaluation:
-    """Writes masks, the evaluator's files, `methods.csv`, `stability.csv`, `metrics.json` and `speed.json` to `out`.
+    """Writes masks, the evaluator's files, `methods.csv`, `stability.csv`, `metrics.json` and
+    `speed.json` to `out`.
 
     Args:
         network: in evaluation mode, on its device.

@@ -14,7 +14,9 @@ COLUMNS = ("frame", "truth", "prediction (green hit, orange missed, pink false)"
 
 
 def clip_row(network: PDNet, clip: Clip, index: int, threshold: float) -> list[np.ndarray]:
-    """Frame, truth, the prediction's errors and the parts of one frame: `COLUMNS`, each (H, W, 3) uint8."""
+    """Frame, truth, the prediction's errors and the parts of one frame: `COLUMNS`, each (H, W, 3)
+    uint8.
+    """
     stem = clip.frames[index]
     frame, truth = read_frame(clip.frame(stem)), read_mask(clip.mask(stem))
     found = clip_segmenter(network, clip).segment(index)

@@ -18,7 +18,9 @@ from pdnet.model import PDNet
 def predict_clips(
     network: PDNet, clips: Sequence[Clip], out: Path, *, options: EvaluateConfig, seed: int = 0
 ) -> None:
-    """Writes `<clip>/<frame>.png`, 0/255 at the frame's size; threshold on the native-size probability."""
+    """Writes `<clip>/<frame>.png`, 0/255 at the frame's size; threshold on the native-size
+    probability.
+    """
     how = {"policy": options.reference, "k": options.reference_k, "seed": seed}
     for clip in progress(clips, "predict", unit="clip"):
         for seen in walk(clip_segmenter(network, clip, **how), clip):

@@ -28,7 +28,8 @@ class Segmentation:
 
     Attributes:
         probability: (H, W) float32, of portrait, at the frame's own size.
-        part_masks: (p, h, w) float32 on the part grid, saliency times part prediction; None without IPDA.
+        part_masks: (p, h, w) float32 on the part grid, saliency times part prediction; None
+            without IPDA.
     """
 
     probability: np.ndarray
@@ -38,7 +39,8 @@ class Segmentation:
 def reference_indices(
     policy: str, index: int, count: int, *, k: int, seed: int = 0
 ) -> tuple[int, ...]:
-    """Which frames of a clip serve frame `index` as references; never the frame itself, but for the first.
+    """Which frames of a clip serve frame `index` as references; never the frame itself, but for the
+    first.
 
     Args:
         policy: `first`; `first+previous_k` (and the k-th frame before, Table 5 has k = 5); `random`
@@ -160,7 +162,8 @@ class Seen:
 def walk(
     segmenter: ClipSegmenter, clip: Clip, stems: Sequence[str] | None = None
 ) -> Iterator[Seen]:
-    """Segments annotated frames of a clip, one after another: the one way in which clips are gone through.
+    """Segments annotated frames of a clip, one after another: the one way in which clips are gone
+    through.
 
     Args:
         segmenter: where the references come from: this clip, or an unrelated one.

@@ -1,4 +1,6 @@
-"""How fast a network segments a clip; a time is never the same twice, so nothing that is declared holds one."""
+"""How fast a network segments a clip; a time is never the same twice, so nothing that is declared
+holds one.
+"""
 
 from __future__ import annotations
 
@@ -25,8 +27,8 @@ def measure_speed(
 ) -> dict[str, float | str | int]:
     """Frames per second, batch 1, reference cached, after a warm-up; medians over `frames` frames.
 
-    Model only: normalised input tensor -> logits at the frame's size. End to end: JPEG on disk -> 0/255
-    mask in memory.
+    Model only: normalised input tensor -> logits at the frame's size. End to end: JPEG on disk ->
+    0/255 mask in memory.
     """
     device = next(network.parameters()).device
     stems = [clip.frames[i % len(clip.frames)] for i in range(frames + WARM_UP)]

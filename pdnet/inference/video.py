@@ -25,7 +25,8 @@ def read_video(source: Path) -> tuple[Iterator[tuple[str, np.ndarray]], int | No
     """Frames of a video file or of a folder, one at a time.
 
     Returns:
-        an iterator of (name, (H, W, 3) uint8 RGB), how many there are if that is known, and frames per second.
+        an iterator of (name, (H, W, 3) uint8 RGB), how many there are if that is known, and frames
+        per second.
 
     Raises:
         InputError: no such input, no frames, or no video.
@@ -61,7 +62,8 @@ def _decoded(
 def segment_video(
     source: Path, out: Path, *, network: PDNet, threshold: float = 0.5, overlay: bool = False
 ) -> int:
-    """Writes a mask per frame, with the first frame as reference; memory stays bounded on any length.
+    """Writes a mask per frame, with the first frame as reference; memory stays bounded on any
+    length.
 
     Args:
         source: video file or folder of frames.

@@ -11,8 +11,9 @@ from torch import Tensor
 def on_grid(mask: Tensor, size: tuple[int, int]) -> Tensor:
     """(B, 1, H, W) mask -> (B, 1, h, w): its mean around each node of a corner-aligned grid.
 
-    The network resizes with aligned corners: node i of h lies at pixel i (H - 1) / (h - 1), the first and the last
-    on the border. Area cells have their centres half a cell inside, up to 8 pixels away at 224 / 14.
+    The network resizes with aligned corners: node i of h lies at pixel i (H - 1) / (h - 1), the
+    first and the last on the border. Area cells have their centres half a cell inside, up to 8
+    pixels away at 224 / 14.
     """
     height, width = mask.shape[-2:]
     rows = _means(height, size[0]).to(mask.device)  # (h, H)
@@ -22,7 +23,8 @@ def on_grid(mask: Tensor, size: tuple[int, int]) -> Tensor:
 
 @lru_cache(maxsize=16)
 def _means(pixels: int, nodes: int) -> Tensor:
-    """(nodes, pixels) weights of each node's mean: a box of a node's distance, smaller towards the border.
+    """(nodes, pixels) weights of each node's mean: a box of a node's distance, smaller towards the
+    border.
 
     It stays symmetric about its node, so that the mean of a slope is the slope's value there.
     """

@@ -1,7 +1,8 @@
-"""Self-supervision of the parts: geometric concentration, semantic consistency, area variance, orthonormality.
+"""Self-supervision of the parts: geometric concentration, semantic consistency, area variance,
+orthonormality.
 
-The first two and the last come from SCOPS (Hung et al., CVPR 2019) in the form that PDNet uses: parts are masked
-by the portrait (true or predicted) instead of having a background channel.
+The first two and the last come from SCOPS (Hung et al., CVPR 2019) in the form that PDNet uses:
+parts are masked by the portrait (true or predicted) instead of having a background channel.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ def geometric_concentration(masks: Tensor, smoothing: float = 0.0) -> Tensor:
 
     Args:
         masks: (B, p, h, w) part masks R, in 0..1.
-        smoothing: added to every pixel before normalising. With 0 (the authors) an empty part costs nothing,
-            which rewards dead parts; SCOPS adds 1e-3.
+        smoothing: added to every pixel before normalising. With 0 (the authors) an empty part costs
+            nothing, which rewards dead parts; SCOPS adds 1e-3.
     """
     masks = at_least_single(masks)
     h, w = masks.shape[-2:]
@@ -39,7 +40,8 @@ def geometric_concentration(masks: Tensor, smoothing: float = 0.0) -> Tensor:
 def semantic_consistency(
     masks: Tensor, portrait: Tensor, features: Tensor, basis: Tensor, *, mean: str = "pixels"
 ) -> Tensor:
-    """Squared difference of the portrait's features and their reconstruction from one vector per part.
+    """Squared difference of the portrait's features and their reconstruction from one vector per
+    part.
 
     |Y * V - sum_k R_k ReLU(w_k)|^2, averaged as `mean` says.
 
@@ -48,9 +50,10 @@ def semantic_consistency(
         portrait: (B, 1, h, w) true or predicted portrait Y in 0..1.
         features: (B, C, h, w) of the frozen network, non-negative.
         basis: (p, C) part vectors.
-        mean: `pixels` is the authors' mean over batch, channels and all pixels, most of which are background
-            and cost nothing; `portrait` sums the channels and averages over the portrait's pixels, so that with
-            features of unit length parts that explain nothing cost 1.
+        mean: `pixels` is the authors' mean over batch, channels and all pixels, most of which are
+            background and cost nothing; `portrait` sums the channels and averages over the
+            portrait's pixels, so that with features of unit length parts that explain nothing cost
+            1.
     """
     rebuilt = torch.einsum("bkhw,kc->bchw", masks, basis.relu().to(masks.dtype))
     rebuilt, wanted = at_least_single(rebuilt), at_least_single(portrait * features)
@@ -62,9 +65,11 @@ def semantic_consistency(
 
 
 def area_variance(masks: Tensor) -> Tensor:
-    """Eqs. (3) and (4): variance over the parts of their areas, scaled to unit length; mean over the batch.
+    """Eqs. (3) and (4): variance over the parts of their areas, scaled to unit length; mean over
+    the batch.
 
-    The variance is the unbiased one, as in the authors' code: 0 for equal parts, 1/p for one part that has all.
+    The variance is the unbiased one, as in the authors' code: 0 for equal parts, 1/p for one part
+    that has all.
     """
     masks = at_least_single(masks)
     areas = F.normalize(masks.sum((2, 3)), dim=1, eps=1e-12)

@@ -7,5 +7,7 @@ from torch import Tensor
 
 
 def at_least_single(x: Tensor) -> Tensor:
-    """Half precision -> float32; others stay: sums over a map overflow or lose small terms in half precision."""
+    """Half precision -> float32; others stay: sums over a map overflow or lose small terms in half
+    precision.
+    """
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x

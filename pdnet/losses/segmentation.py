@@ -14,8 +14,9 @@ from pdnet.model.blocks import resize
 def bce_weight(mask: Tensor, maximum: float | None) -> Tensor:
     """The scalar N / (N_pos + 1) of a batch; N_pos counts pixels of at least 0.5.
 
-    It weighs positives and negatives alike: it makes batches with little portrait count more. A batch without
-    people would weigh N (hundreds of thousands), hence `maximum`; None leaves it as the authors have it.
+    It weighs positives and negatives alike: it makes batches with little portrait count more. A
+    batch without people would weigh N (hundreds of thousands), hence `maximum`; None leaves it as
+    the authors have it.
 
     Args:
         mask: (B, 1, H, W) in 0..1.
@@ -42,7 +43,8 @@ def l1(logits: Tensor, mask: Tensor) -> Tensor:
 
 
 def segmentation_loss(logits: Tensor, mask: Tensor, config: LossConfig) -> Tensor:
-    """seg(x, g) = weighted BCE + 0.8 L1, at the mask's size: coarser logits are enlarged, as the authors do.
+    """seg(x, g) = weighted BCE + 0.8 L1, at the mask's size: coarser logits are enlarged, as the
+    authors do.
 
     Args:
         logits: (B, 1, h, w).

@@ -22,7 +22,9 @@ from pdnet.model.pdnet import Output
 
 
 class FeatureNetwork(nn.Module):
-    """The frozen classifier whose features tell parts apart (a ResNet-18 in the paper); not used at inference."""
+    """The frozen classifier whose features tell parts apart (a ResNet-18 in the paper); not used at
+    inference.
+    """
 
     def __init__(self, config: LossConfig) -> None:
         super().__init__()
@@ -75,7 +77,8 @@ class PDNetLoss(nn.Module):
         if self.semantic:
             self.features = FeatureNetwork(config)
             basis = torch.randn(parts, self.features.channels).abs()
-            # at the features' scale: |N(0, 1)| rows are as long as unreduced features, ten times unit ones
+            # at the features' scale: |N(0, 1)| rows are as long as unreduced features, ten times
+            # unit ones
             self.basis = nn.Parameter(F.normalize(basis, dim=1) if self.features.unit else basis)
 
     def video_step(
@@ -114,7 +117,9 @@ class PDNetLoss(nn.Module):
         return terms
 
     def image_step(self, output: Output, mask: Tensor) -> dict[str, Tensor]:
-        """Loss of single images (target = reference = image): final and auxiliary maps, no part losses."""
+        """Loss of single images (target = reference = image): final and auxiliary maps, no part
+        losses.
+        """
         terms = {"final": segmentation_loss(output.logits, mask, self.config)}
         terms |= self._maps(output.auxiliary_logits, output.parts, mask)
         terms["total"] = sum(terms.values())
@@ -159,7 +164,9 @@ class PDNetLoss(nn.Module):
         return terms
 
     def on_one_grid(self, parts: Parts, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Truth, saliency and part predictions on the part grid, or all at full size as the authors have it."""
+        """Truth, saliency and part predictions on the part grid, or all at full size as the authors
+        have it.
+        """
         if self.config.resolution == "grid":
             truth = on_grid(mask, parts.masks.shape[-2:])
             saliency, logits = parts.saliency_logits.float(), parts.logits.float()

@@ -1,4 +1,6 @@
-"""Masks as long integers, a bit a pixel: boundary, dilation and counting in a few dozen word-parallel operations."""
+"""Masks as long integers, a bit a pixel: boundary, dilation and counting in a few dozen
+word-parallel operations.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +58,9 @@ def boundary(mask: int, grid: Grid) -> int:
 
 
 def dilate(points: int, radius: int, grid: Grid) -> int:
-    """Dilation by the disk x^2 + y^2 <= radius^2. Bits in the gaps are left dirty: combine with a mask."""
+    """Dilation by the disk x^2 + y^2 <= radius^2. Bits in the gaps are left dirty: combine with a
+    mask.
+    """
     shift = radius * (grid.stride + 1)  # room for what moves up and left
     rows, wide, half = [0] * (radius + 1), points << shift, 0
     grown = wide

@@ -35,8 +35,8 @@ def read_prediction(path: Path, size: tuple[int, int], threshold: float | None) 
     Args:
         path: PNG.
         size: (H, W) of the annotation.
-        threshold: on value / 255 for grey predictions; None refuses them. The official evaluator casts grey to
-            foreground, so that a probability of 0.4 % counts.
+        threshold: on value / 255 for grey predictions; None refuses them. The official evaluator
+            casts grey to foreground, so that a probability of 0.4 % counts.
 
     Raises:
         InputError: missing, damaged, another size, or grey without a threshold.
@@ -105,18 +105,20 @@ def score_folder(
         if not clip.frames:
             raise InputError(f"{clip.name}: no annotations in {root}/Annotations/480p")
     frames = {clip.name: clip.scored_frames(include_first_last) for clip in clips}
-    paths = [predictions / name / f"{stem}.png" for name, stems in frames.items() for stem in stems]
+    paths: list[Path] = []
+    for name, stems in frames.items():
+        paths += [predictions / name / f"{stem}.png" for stem in stems]
     missing = [path for path in paths if not path.is_file()]
     if missing:
         shown = [str(path) for path in missing[:SHOWN_PROBLEMS]]
         raise InputError(
             "\n".join([f"{predictions}: {len(missing)} prediction(s) missing", *shown])
         )
-    jobs = [
-        Job(clip, predictions, frames[clip.name][start : start + CHUNK], threshold)
-        for clip in clips
-        for start in range(0, len(frames[clip.name]), CHUNK)
-    ]
+    jobs: list[Job] = []
+    for clip in clips:
+        stems = frames[clip.name]
+        chunks = [stems[start : start + CHUNK] for start in range(0, len(stems), CHUNK)]
+        jobs += [Job(clip, predictions, chunk, threshold) for chunk in chunks]
     if len(paths) < WORTH_WORKERS:
         workers = workers or 1
     values: dict[str, list[tuple[float, float]]] = {name: [] for name in frames}
@@ -132,7 +134,9 @@ def overall(scores: dict[str, ClipScore]) -> dict[str, float]:
 
 
 def write_results(scores: dict[str, ClipScore], out: Path, set_name: str) -> None:
-    """Writes the official evaluator's two CSV files (six decimals) and a JSON with per-frame values."""
+    """Writes the official evaluator's two CSV files (six decimals) and a JSON with per-frame
+    values.
+    """
     write_table(out / f"global_results-{set_name}.csv", [_six_decimals(overall(scores))])
     rows = {name: score.row() for name, score in scores.items()}
     sequences = [{"Sequence": name, **_six_decimals(row)} for name, row in rows.items()]

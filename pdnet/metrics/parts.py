@@ -1,4 +1,6 @@
-"""How well unsupervised parts agree with true ones, and whether a part stays the same one. Only rendered clips can tell."""
+"""How well unsupervised parts agree with true ones, and whether a part stays the same one. Only
+rendered clips can tell.
+"""
 
 from __future__ import annotations
 
@@ -30,8 +32,8 @@ def agreement(found: np.ndarray, truth: np.ndarray) -> dict[str, float]:
         truth: (n,) its true body part.
 
     Returns:
-        nmi, ari (1 is perfect, about 0 is chance), and matched_iou: mean over the found parts of the IoU with the
-        body part that the best one-to-one assignment gives them.
+        nmi, ari (1 is perfect, about 0 is chance), and matched_iou: mean over the found parts of
+        the IoU with the body part that the best one-to-one assignment gives them.
     """
     scores = {
         "nmi": normalized_mutual_info_score(truth, found),
@@ -46,7 +48,9 @@ def agreement(found: np.ndarray, truth: np.ndarray) -> dict[str, float]:
 
 
 def overlap_matrix(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """IoU of every found part (rows: those that occur) with every true part (columns: those that occur)."""
+    """IoU of every found part (rows: those that occur) with every true part (columns: those that
+    occur).
+    """
     found_ids, found = np.unique(found, return_inverse=True)
     true_ids, truth = np.unique(truth, return_inverse=True)
     both = np.zeros((len(found_ids), len(true_ids)))
@@ -63,8 +67,10 @@ def identity(found: np.ndarray, truth: np.ndarray, frame: np.ndarray) -> dict[st
         frame: (n,) number of the frame; frame 0 is the reference.
 
     Returns:
-        to_reference: share of pixels whose found part is the one that their body part mostly has in the reference;
-        over_time: the same with the frame before. Body parts that the earlier frame does not show are left out.
+        to_reference: share of pixels whose found part is the one that their body part mostly
+            has in the reference;
+        over_time: the same with the frame before. Body parts that the earlier frame does not
+            show are left out.
     """
     kinds = int(truth.max(initial=0)) + 1
     parts = int(found.max(initial=0)) + 1

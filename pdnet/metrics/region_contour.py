@@ -1,9 +1,9 @@
 """J (region similarity) and F (contour accuracy) of a frame, and what a clip's values amount to.
 
-The protocol is that of DAVIS as the MVPS evaluator applies it: the first and last annotated frame of a clip are
-left out, per-clip mean, recall and decay, then the mean over clips. Two things differ from the official code:
-the bin edges of the decay are not cast to 8 bits (wrong for clips of more than 256 scored frames), and masks that
-are not binary are refused elsewhere instead of being cast.
+The protocol is that of DAVIS as the MVPS evaluator applies it: the first and last annotated frame
+of a clip are left out, per-clip mean, recall and decay, then the mean over clips. Two things differ
+from the official code: the bin edges of the decay are not cast to 8 bits (wrong for clips of more
+than 256 scored frames), and masks that are not binary are refused elsewhere instead of being cast.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ def frame_scores(prediction: np.ndarray, truth: np.ndarray) -> tuple[float, floa
         prediction, truth: (H, W) bool of one size.
 
     Returns:
-        J = intersection over union (1 where both are empty), and F = harmonic mean of boundary precision and
-        recall within `tolerance`.
+        J = intersection over union (1 where both are empty), and F = harmonic mean of boundary
+        precision and recall within `tolerance`.
     """
     radius = tolerance(*truth.shape)
     window = _window(prediction | truth)
@@ -79,7 +79,9 @@ def frame_scores(prediction: np.ndarray, truth: np.ndarray) -> tuple[float, floa
 
 
 def _window(union: np.ndarray) -> tuple[slice, slice] | None:
-    """Rows and columns that hold all foreground and its boundary: a rim of one pixel, inside the frame; None if empty."""
+    """Rows and columns that hold all foreground and its boundary: a rim of one pixel, inside the
+    frame; None if empty.
+    """
     left, top, width, height = cv2.boundingRect(union.view(np.uint8))
     if width == 0:
         return None
@@ -98,9 +100,11 @@ def _contour(prediction: int, truth: int, radius: int, grid: Grid) -> float:
 
 
 def statistics(values: np.ndarray) -> tuple[float, float, float]:
-    """Mean, recall (share above 0.5) and decay (mean of the first quarter minus mean of the last) of a clip.
+    """Mean, recall (share above 0.5) and decay (mean of the first quarter minus mean of the last)
+    of a clip.
 
-    The quarters share their edges, as in the DAVIS toolkit: edges are round(linspace(1, n, 5)) - 1, both included.
+    The quarters share their edges, as in the DAVIS toolkit: edges are round(linspace(1, n, 5)) - 1,
+    both included.
     """
     edges = (np.round(np.linspace(1, len(values), DECAY_BINS + 1) + 1e-10) - 1).astype(int)
     first, last = values[edges[0] : edges[1] + 1], values[edges[-2] : edges[-1] + 1]

@@ -1,7 +1,7 @@
 """Temporal stability: does a mask follow the picture's motion, or does it flicker?
 
-The motion is dense optical flow between annotated frames (OpenCV's DIS, medium preset, at half size). Neither figure
-needs the truth; the truth's own figures are the ceiling.
+The motion is dense optical flow between annotated frames (OpenCV's DIS, medium preset, at half
+size). Neither figure needs the truth; the truth's own figures are the ceiling.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ def flow_back(earlier: np.ndarray, later: np.ndarray) -> np.ndarray:
         earlier, later: (H, W, 3) uint8 RGB.
 
     Returns:
-        (H, W, 2) float32, pixels (x, y): where in the earlier frame each pixel of the later one came from.
+        (H, W, 2) float32, pixels (x, y): where in the earlier frame each pixel of the later one
+        came from.
     """
     size = earlier.shape[:2]
     grey = [
@@ -56,7 +57,9 @@ def _grid(size: tuple[int, int]) -> np.ndarray:
 
 
 def warped_iou(masks: Sequence[np.ndarray], flows: Sequence[np.ndarray]) -> np.ndarray:
-    """IoU of each mask with its predecessor brought forward by the flow; (n - 1,); 1 where both are empty."""
+    """IoU of each mask with its predecessor brought forward by the flow; (n - 1,); 1 where both are
+    empty.
+    """
     steps = zip(masks[:-1], masks[1:], flows, strict=True)
     return np.array(
         [region_similarity(brought(earlier, flow), later) for earlier, later, flow in steps]
@@ -66,15 +69,16 @@ def warped_iou(masks: Sequence[np.ndarray], flows: Sequence[np.ndarray]) -> np.n
 def flicker(masks: Sequence[np.ndarray], flows: Sequence[np.ndarray]) -> float:
     """Frames per 100 in which more than a tenth of the mask blinks.
 
-    A pixel blinks when it differs from the frame before (brought here by the flow) and the frame after brings it
-    back: it appears or vanishes for one frame.
+    A pixel blinks when it differs from the frame before (brought here by the flow) and the frame
+    after brings it back: it appears or vanishes for one frame.
     """
     if len(masks) < 3:
         return 0.0
     blinks = 0
     for i in range(1, len(masks) - 1):
         before = brought(masks[i - 1], flows[i - 1])
-        # the frame after, seen from here: this frame's labels brought forward must differ from it where it blinks
+        # the frame after, seen from here: this frame's labels brought forward must differ from it
+        # where it blinks
         gone = brought(before != masks[i], flows[i]) & (brought(before, flows[i]) == masks[i + 1])
         blinks += np.count_nonzero(gone) > BLINK_SHARE * max(1, np.count_nonzero(masks[i]))
     return 100 * blinks / (len(masks) - 2)
@@ -90,7 +94,9 @@ def clip_stability(masks: Sequence[np.ndarray], flows: Sequence[np.ndarray]) -> 
 
 
 def clip_flows(clip: Clip) -> list[np.ndarray]:
-    """Flow from each annotated frame back to the one before; float16: good to a hundredth of a pixel, half the memory."""
+    """Flow from each annotated frame back to the one before; float16: good to a hundredth of a
+    pixel, half the memory.
+    """
     flows, before = [], read_frame(clip.frame(clip.frames[0]))
     for stem in clip.frames[1:]:
         frame = read_frame(clip.frame(stem))

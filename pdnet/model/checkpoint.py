@@ -79,7 +79,8 @@ def take_encoder(network: PDNet, path: Path) -> None:
     """Copies the encoder of a checkpoint into a network.
 
     Raises:
-        InputError: see `load_network`; or its encoder is another one. Entries of the same shape do not make the
+        InputError: see `load_network`; or its encoder is another one. Entries of the same shape
+            do not make the
             same encoder: what `fusion: multiply` learnt is noise to `fusion: add`.
     """
     other = load_network(path)

@@ -1,4 +1,6 @@
-"""The Siamese encoder: backbone, lateral layers, top-down fusion and four auxiliary heads (paper, section 4.1)."""
+"""The Siamese encoder: backbone, lateral layers, top-down fusion and four auxiliary heads (paper,
+section 4.1).
+"""
 
 from __future__ import annotations
 
@@ -17,10 +19,12 @@ class Encoder(nn.Module):
 
     Args:
         backbone: gives four maps.
-        channels: channels of the laterals and of the appearance features (128 in the authors' code).
-        fusion: `multiply` (the authors' code: the upsampled coarse map times the lateral) or `add` (an FPN, as
-            the paper's text has it).
-        checkpointing: recompute the backbone in the backward pass instead of keeping its activations.
+        channels: channels of the laterals and of the appearance features (128 in the authors'
+            code).
+        fusion: `multiply` (the authors' code: the upsampled coarse map times the lateral) or `add`
+            (an FPN, as the paper's text has it).
+        checkpointing: recompute the backbone in the backward pass instead of keeping its
+            activations.
     """
 
     def __init__(
@@ -52,8 +56,8 @@ class Encoder(nn.Module):
             auxiliary: also compute the auxiliary logits (training only).
 
         Returns:
-            appearance (B, C, H/4, W/4), and the auxiliary logits, finest first, each (B, 1, H, W) (empty if
-            not asked for).
+            appearance (B, C, H/4, W/4), and the auxiliary logits, finest first, each (B, 1, H, W)
+            (empty if not asked for).
         """
         if self.checkpointing and self.training:
             maps = checkpoint(
@@ -79,5 +83,7 @@ class Encoder(nn.Module):
         return top, logits
 
     def _recomputing(self) -> tuple[AbstractContextManager, AbstractContextManager]:
-        """Contexts of the pass and of its recomputation, which must not count in the running statistics again."""
+        """Contexts of the pass and of its recomputation, which must not count in the running
+        statistics again.
+        """
         return nullcontext(), frozen_statistics(batch_norms(self.backbone))

@@ -1,4 +1,6 @@
-"""Spatiotemporal fusion of appearance and motion, and the final head (paper, section 4.3, fig. 6(c))."""
+"""Spatiotemporal fusion of appearance and motion, and the final head (paper, section 4.3, fig.
+6(c)).
+"""
 
 from __future__ import annotations
 

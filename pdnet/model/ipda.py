@@ -1,8 +1,9 @@
-"""Inter-frame part-discriminated attention (paper, section 4.2): parts, their correlation, their assembly.
+"""Inter-frame part-discriminated attention (paper, section 4.2): parts, their correlation, their
+assembly.
 
-The p branches are one grouped convolution and the p attentions one call over p heads: what is computed is the
-authors' loop over parts, in one go. What depends on the reference alone (its parts, keys and values) is a
-`Parts` and a `Memory` that a clip computes once.
+The p branches are one grouped convolution and the p attentions one call over p heads: what is
+computed is the authors' loop over parts, in one go. What depends on the reference alone (its parts,
+keys and values) is a `Parts` and a `Memory` that a clip computes once.
 """
 
 from __future__ import annotations
@@ -22,9 +23,11 @@ class Parts:
 
     Attributes:
         features: (B, p*C, h, w) part-discriminated features P^k, part after part.
-        logits: (B, p, h, w), or p + 1 channels (background last) with part activation `softmax_background`.
+        logits: (B, p, h, w), or p + 1 channels (background last) with part activation
+            `softmax_background`.
         saliency_logits: (B, 1, h, w) of the portrait map S.
-        predictions: (B, p, h, w) D^k; sums to 1 over the parts (and background, if it has a channel).
+        predictions: (B, p, h, w) D^k; sums to 1 over the parts (and background, if it has a
+            channel).
         masks: (B, p, h, w) R^k = S * D^k, eq. (1).
     """
 
@@ -67,7 +70,9 @@ class Memory:
 
 
 def part_predictions(logits: Tensor, activation: str) -> Tensor:
-    """Part logits -> D^k. `softmax` over p parts (authors' code) or `softmax_background` (SCOPS: one channel more)."""
+    """Part logits -> D^k. `softmax` over p parts (authors' code) or `softmax_background` (SCOPS:
+    one channel more).
+    """
     if activation == "softmax":
         return logits.softmax(1)
     return logits.softmax(1)[:, :-1]
@@ -129,8 +134,8 @@ class PartAttention(nn.Module):
         parts: p.
         scale: `none` (authors' code) or `sqrt_d`.
         mask_keys: which reference tokens count: `none` (paper and code), `saliency`, `part`.
-        residual: add the target's own part features, M = sum (P + O) * R (authors' code); without it M = sum O * R
-            (eq. (2)).
+        residual: add the target's own part features, M = sum (P + O) * R (authors' code); without
+            it M = sum O * R (eq. (2)).
         reference_fusion: several references by the `mean` of their O^k or by `concat_tokens`.
     """
 
@@ -186,7 +191,9 @@ class PartAttention(nn.Module):
         return scores.softmax(-1)
 
     def correlate(self, target: Parts, memory: Memory) -> Tensor:
-        """O^k: what each part of the target finds in the same part of the references; (B, p*C, h, w)."""
+        """O^k: what each part of the target finds in the same part of the references; (B, p*C, h,
+        w).
+        """
         b, _, h, w = target.features.shape
         query = self._tokens(self.query(target.features))  # (B, p, n, d)
         if self.reference_fusion == "concat_tokens":
@@ -207,7 +214,9 @@ class PartAttention(nn.Module):
         return self.output(found).view(b, references, -1, h, w).mean(1)  # (B, p * C, h, w)
 
     def forward(self, target: Parts, memory: Memory) -> Tensor:
-        """Motion features M_t, (B, C, h, w): eq. (2), with the residual of the authors' code if asked for."""
+        """Motion features M_t, (B, C, h, w): eq. (2), with the residual of the authors' code if
+        asked for.
+        """
         motion = self.correlate(target, memory)
         if self.residual:
             motion = motion + target.features

@@ -24,7 +24,8 @@ class Output:
         motion: (B, C', H/16, W/16), or None without IPDA.
         parts: the target's `Parts`, or None without IPDA.
         auxiliary_logits: four (B, 1, H, W), finest first; empty when not asked for.
-        reference_parts, reference_auxiliary_logits: the same of the reference, in the pairwise forward.
+        reference_parts, reference_auxiliary_logits: the same of the reference, in the pairwise
+            forward.
     """
 
     logits: Tensor
@@ -64,7 +65,8 @@ class PDNet(nn.Module):
 
     Args:
         config: the model's parameters; a checkpoint stores them beside the weights.
-        pretrained: load `config.weights` into the backbone (training does, a checkpoint's reader does not).
+        pretrained: load `config.weights` into the backbone (training does, a checkpoint's
+            reader does not).
     """
 
     def __init__(self, config: ModelConfig, pretrained: bool = False) -> None:
@@ -131,14 +133,18 @@ class PDNet(nn.Module):
         )
 
     def encode_reference(self, reference: Tensor) -> Memory | None:
-        """(B, 3, H, W) normalised reference -> its memory, computed once per clip (None without IPDA)."""
+        """(B, 3, H, W) normalised reference -> its memory, computed once per clip (None without
+        IPDA).
+        """
         if not self.has_parts:
             return None
         appearance, _ = self.encoder(reference, auxiliary=False)
         return self.attention.remember(self.decoupling(appearance))
 
     def segment(self, frame: Tensor, memory: Memory | None) -> Output:
-        """(B, 3, H, W) normalised frame and the references' memory -> `Output` without auxiliary logits."""
+        """(B, 3, H, W) normalised frame and the references' memory -> `Output` without auxiliary
+        logits.
+        """
         appearance, _ = self.encoder(frame, auxiliary=False)
         return self._with_motion(appearance, memory, frame.shape[-2:], [])
 

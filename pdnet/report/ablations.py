@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -57,7 +56,9 @@ def seeds_figure(variants: Path) -> Figure:
 def losses_figure(
     data: Path, variants: Path, count: int = 3, *, threshold: float, set_name: str = "val"
 ) -> Figure:
-    """Figure 9: parts (upper rows) and errors (lower rows) of the networks of Table 3 on the same frames."""
+    """Figure 9: parts (upper rows) and errors (lower rows) of the networks of Table 3 on the same
+    frames.
+    """
     names = [
         n
         for n in ("geometric", "geometric-area", "full")
@@ -92,22 +93,6 @@ def parts_table(variants: Path) -> pd.DataFrame:
     return table.rename(index=lambda v: NAMES.get(v, v))
 
 
-def references_table(results: Path) -> pd.DataFrame:
-    """Table 5 with the frames per second that were measured when the policies were scored."""
-    table = pd.read_csv(
-        results / "tables" / "table5.csv", index_col="policy", keep_default_na=False
-    )
-    speed = results / "references-speed.json"
-    if speed.is_file():
-        milliseconds = json.loads(speed.read_text())
-        fps = [
-            f"{1000 / milliseconds[policy]:.1f}" if policy in milliseconds else ""
-            for policy in table.index
-        ]
-        table.insert(table.columns.get_loc("paper"), "FPS", fps)
-    return table
-
-
 def parts_or_none(variants: Path) -> pd.DataFrame | str:
     """`parts_table`, or why there is none."""
     try:
@@ -117,7 +102,9 @@ def parts_or_none(variants: Path) -> pd.DataFrame | str:
 
 
 def imbalance_figure(variants: Path) -> Figure:
-    """J near the limbs of each network, and what the full one gains, against the limbs' speed; bars: SD over seeds."""
+    """J near the limbs of each network, and what the full one gains, against the limbs' speed;
+    bars: SD over seeds.
+    """
     rows = read_variants(variants, "imbalance")
     style()
     figure, (left, right) = plt.subplots(1, 2, figsize=(12, 4.8), layout="constrained")
@@ -139,7 +126,9 @@ def imbalance_figure(variants: Path) -> Figure:
 
 
 def _by_level(axis: Axes, rows: pd.DataFrame, value: str, label: str, place: int) -> None:
-    """Mean over seeds at each level, with their standard deviation as bars; dodged, so that bars don't hide each other."""
+    """Mean over seeds at each level, with their standard deviation as bars; dodged, so that bars
+    don't hide each other.
+    """
     levels = rows.groupby("level")[value]
     x = levels.mean().index + 0.03 * place
     axis.errorbar(
@@ -150,16 +139,20 @@ def _by_level(axis: Axes, rows: pd.DataFrame, value: str, label: str, place: int
 def flow_imbalance(
     data: Path, frames: Iterable[tuple[str, str]], set_name: str = "val"
 ) -> pd.DataFrame:
-    """Motion imbalance of real or rendered frames: spread of the flow inside the people over its mean.
+    """Motion imbalance of real or rendered frames: spread of the flow inside the people over its
+    mean.
 
     Args:
         data: working copy.
-        frames: clip and stem of each frame to measure; a clip's first has no motion and is left out.
+        frames: clip and stem of each frame to measure; a clip's first has no motion and is left
+            out.
         set_name: the clips' split.
 
     Returns:
-        rows clip, frame, imbalance: standard deviation of the flow vectors from the annotated frame before, inside the
-        true mask, as a share of their mean length (0: the body moves as one); no row without people.
+        rows clip, frame, imbalance: standard deviation of the flow vectors from the annotated
+            frame before, inside the
+        true mask, as a share of their mean length (0: the body moves as one); no row without
+        people.
     """
     clips, rows = {clip.name: clip for clip in read_tree(data).clips(set_name)}, []
     for name, stem in frames:
@@ -176,10 +169,12 @@ def flow_imbalance(
 
 
 def flow_gains(data: Path, variants: Path, set_name: str = "val") -> pd.DataFrame:
-    """J of the full network minus J without IPDA, frame by frame, beside the frame's motion imbalance.
+    """J of the full network minus J without IPDA, frame by frame, beside the frame's motion
+    imbalance.
 
     Returns:
-        rows clip, frame, imbalance (see `flow_imbalance`), gain (points, mean over seeds); none without both variants.
+        rows clip, frame, imbalance (see `flow_imbalance`), gain (points, mean over seeds); none
+        without both variants.
     """
     scores = read_variants(variants, "frames", ("full", "no-ipda"))
     means = scores.groupby(["clip", "frame", "variant"]).J.mean().mul(100).unstack("variant")
@@ -192,7 +187,9 @@ def flow_gains(data: Path, variants: Path, set_name: str = "val") -> pd.DataFram
 
 
 def flow_figure(gains: pd.DataFrame) -> Figure:
-    """IPDA's gain in J of each frame against the frame's motion imbalance by optical flow; colour: clip."""
+    """IPDA's gain in J of each frame against the frame's motion imbalance by optical flow; colour:
+    clip.
+    """
     style()
     figure, axis = plt.subplots(figsize=(8, 3.8), layout="constrained")
     sns.scatterplot(gains, x="imbalance", y="gain", hue="clip", ax=axis)
@@ -206,7 +203,9 @@ def flow_figure(gains: pd.DataFrame) -> Figure:
 
 
 def flow_trend(gains: pd.DataFrame) -> str:
-    """Does the gain grow with imbalance inside a clip? Spearman's correlation of each, and Wilcoxon's test over clips."""
+    """Does the gain grow with imbalance inside a clip? Spearman's correlation of each, and
+    Wilcoxon's test over clips.
+    """
     if gains.empty:
         return "This takes the variants `full` and `no-ipda`: put them in `ablation.run`."
     inside = [

@@ -48,7 +48,8 @@ def methods_figure(
 
     Args:
         data: working copy.
-        methods: name -> folder of masks `<clip>/<frame>.png`; the first also gives the row held still.
+        methods: name -> folder of masks `<clip>/<frame>.png`; the first also gives the row held
+            still.
         frames: clip -> frame.
         set_name: split.
     """
@@ -70,7 +71,9 @@ def methods_figure(
 
 
 def methods_table(data: Path, methods: Mapping[str, Path], set_name: str = "val") -> pd.DataFrame:
-    """J and F of each folder of masks in per cent, with temporal stability; the last row is the truth's stability."""
+    """J and F of each folder of masks in per cent, with temporal stability; the last row is the
+    truth's stability.
+    """
     clips = read_tree(data).clips(set_name)
     flows = {clip.name: clip_flows(clip) for clip in clips}
     rows = {}

@@ -23,17 +23,11 @@ from pdnet.report.figures import style, tile
 
 def clip_list(data: Path) -> pd.DataFrame:
     """A row per clip: split, category, clip, annotated frames."""
-    tree = read_tree(data)
-    rows = [
-        {
-            "split": name,
-            "category": clip.category or "(none)",
-            "clip": clip.name,
-            "frames": len(clip.frames),
-        }
-        for name in SETS
-        for clip in tree.sets[name]
-    ]
+    tree, rows = read_tree(data), []
+    for split in SETS:
+        for clip in tree.sets[split]:
+            about = {"split": split, "category": clip.category or "(none)", "clip": clip.name}
+            rows.append(about | {"frames": len(clip.frames)})
     return pd.DataFrame(rows)
 
 
@@ -60,7 +54,7 @@ def category_figure(data: Path) -> Figure:
 def examples_figure(data: Path, count: int = 7) -> Figure:
     """An example of each category: first and middle frame, and the middle frame's mask."""
     clips: dict[str, Clip] = {}
-    for clip in (c for name in SETS[::-1] for c in read_tree(data).sets[name]):
+    for clip in read_tree(data).every_clip():
         clips.setdefault(clip.category or clip.name, clip)
     rows = []
     for clip in list(clips.values())[:count]:
@@ -108,7 +102,7 @@ def clip_entropy(clip: Clip) -> float:
 
 def entropies(data: Path, name: str) -> pd.DataFrame:
     """Rows data set, clip, entropy (bits) of every clip of a tree."""
-    clips = [clip for split in SETS for clip in read_tree(data).sets[split]]
+    clips = read_tree(data).every_clip()
     with ThreadPoolExecutor(cores()) as pool:  # reading and counting let go of Python's lock
         values = list(
             progress(pool.map(clip_entropy, clips), f"GLCM entropy of {name}", len(clips), "clip")

@@ -1,4 +1,6 @@
-"""Where the network fails: worst frames and clips, kinds of error, and what the failures have in common."""
+"""Where the network fails: worst frames and clips, kinds of error, and what the failures have in
+common.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +20,14 @@ from pdnet.base.files import need
 from pdnet.data.images import read_frame, read_labels, read_mask
 from pdnet.data.layout import read_tree
 from pdnet.data.overlays import overlay_errors, overlay_mask
+from pdnet.experiments.statistics import FEWEST_CLIPS, holm, smallest_p
 from pdnet.metrics.evaluator import read_prediction
 from pdnet.metrics.region_contour import tolerance
 from pdnet.report.figures import style, tile
 from pdnet.sample.body import PARTS_PER_PERSON
 
 WORST_SHARE = 0.1
+FEWEST_FRAMES = 5  # of a clip, for a rank correlation
 FACTORS = {
     "motion": "change of the true mask since the frame before (1 - IoU)",
     "size": "people's share of the frame",
@@ -33,9 +37,11 @@ FACTORS = {
 
 
 def frame_table(data: Path, results: Path, set_name: str = "val") -> pd.DataFrame:
-    """A row per scored frame: clip, frame, J, F, J&F, the shares of missed, false and boundary error, and `FACTORS`.
+    """A row per scored frame: clip, frame, J, F, J&F, the shares of missed, false and boundary
+    error, and `FACTORS`.
 
-    The errors are shares of the union of mask and truth; `boundary` is what of them lies within the contour tolerance.
+    The errors are shares of the union of mask and truth; `boundary` is what of them lies within the
+    contour tolerance.
     """
     scores = json.loads(need(results / f"per-frame_results-{set_name}.json").read_text())
     clips = {clip.name: clip for clip in read_tree(data).clips(set_name)}
@@ -130,21 +136,35 @@ def kinds_figure(frames: pd.DataFrame) -> Figure:
     return figure
 
 
+def inside_clips(frames: pd.DataFrame, factor: str) -> list[float]:
+    """Spearman's correlation of a factor with J&F inside each clip; clips where either is constant
+    are left out.
+
+    Frames of one clip are no independent samples, and clips differ in more than the factor: only
+    inside a clip does the comparison mean something, and only clips can be counted.
+    """
+    found = []
+    for _, clip in frames.groupby("clip"):
+        varies = clip[factor].nunique() > 1 and clip["J&F"].nunique() > 1
+        if varies and len(clip) >= FEWEST_FRAMES:
+            found.append(float(stats.spearmanr(clip[factor], clip["J&F"]).statistic))
+    return found
+
+
 def factors_figure(frames: pd.DataFrame) -> Figure:
-    """J and F of every frame against each factor, with Spearman's correlation of J&F."""
+    """J and F of every frame against each factor, with the mean over clips of the rank correlation
+    inside them.
+    """
     style()
     figure, axes = plt.subplots(2, 2, figsize=(11, 7), layout="constrained")
     for axis, (name, meaning) in zip(axes.flat, FACTORS.items(), strict=True):
         for measure in "JF":
-            sns.scatterplot(
-                frames, x=name, y=100 * frames[measure], s=14, alpha=0.6, label=measure, ax=axis
-            )
-        constant = frames[name].nunique() < 2
-        said = (
-            "the same in every frame"
-            if constant
-            else f"rho = {stats.spearmanr(frames[name], frames['J&F'])[0]:+.2f}"
-        )
+            values = 100 * frames[measure]
+            sns.scatterplot(frames, x=name, y=values, s=14, alpha=0.6, label=measure, ax=axis)
+        rhos = inside_clips(frames, name)
+        said = "the same in all frames of a clip"
+        if rhos:
+            said = f"rho = {np.mean(rhos):+.2f} inside {len(rhos)} clips"
         axis.set(xlabel=meaning, ylabel="J, F (%)", title=f"{name}: {said}")
         axis.xaxis.label.set_size(9)
         if name == "people":
@@ -153,11 +173,47 @@ def factors_figure(frames: pd.DataFrame) -> Figure:
 
 
 def in_common(frames: pd.DataFrame) -> pd.DataFrame:
-    """The worst tenth of the frames against all others: mean of each factor and error, and a Mann-Whitney test."""
-    worst = frames["J&F"] <= frames["J&F"].quantile(WORST_SHARE)
+    """What goes with bad frames: each factor's rank correlation with J&F inside clips, tested
+    across clips.
+
+    Returns:
+        a row per factor: mean correlation, clips that it could be asked in, Wilcoxon's p over
+            them corrected
+        after Holm for the factors, and the smallest p that so many clips can give.
+    """
+    rhos = {name: inside_clips(frames, name) for name in FACTORS}
+    tests = [_across_clips(values) for values in rhos.values()]
     rows = []
-    for name in (*FACTORS, "missed", "false", "boundary"):
-        a, b = frames[worst][name], frames[~worst][name]
-        p_value = stats.mannwhitneyu(a, b).pvalue if frames[name].nunique() > 1 else float("nan")
-        rows.append({"": name, "worst tenth": a.mean(), "all others": b.mean(), "p": p_value})
-    return pd.DataFrame(rows).set_index("").round(3)
+    for (name, values), p_value in zip(rhos.items(), holm(tests), strict=True):
+        mean = f"{np.mean(values):+.2f}" if values else "the same in all frames of a clip"
+        tested = not np.isnan(p_value)
+        said = {
+            "p (Holm)": f"{p_value:.3f}" if tested else "too few clips to test",
+            "smallest possible p": f"{smallest_p(len(values)):.3f}" if tested else "",
+        }
+        rows.append({"": name, "rank correlation with J&F": mean, "clips": len(values), **said})
+    return pd.DataFrame(rows).set_index("")
+
+
+def _across_clips(values: list[float]) -> float:
+    if len(values) < FEWEST_CLIPS or not any(values):
+        return float("nan")
+    return float(stats.wilcoxon(values).pvalue)
+
+
+def worst_kinds(frames: pd.DataFrame) -> pd.DataFrame:
+    """Kinds of error in the worst tenth of each clip's frames and in its others, mean over clips,
+    per cent.
+
+    They are parts of what J counts, so a test would only say that bad frames are bad.
+    """
+    kinds = ["missed", "false", "boundary"]
+    worst, others = [], []
+    for _, clip in frames.groupby("clip"):
+        ordered = clip.sort_values("J&F")
+        cut = max(1, round(WORST_SHARE * len(clip)))
+        worst.append(ordered.head(cut)[kinds].mean())
+        others.append(ordered.iloc[cut:][kinds].mean())
+    columns = {"worst tenth of each clip": worst, "its other frames": others}
+    means = {title: pd.DataFrame(values).mean() for title, values in columns.items()}
+    return (100 * pd.DataFrame(means)).round(1)

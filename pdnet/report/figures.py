@@ -23,8 +23,8 @@ matplotlib.rcParams.update({"svg.hashsalt": "pdnet", "figure.dpi": 100, "savefig
 def save(figure: Figure, folder: Path | str | None, name: str) -> Image:
     """A figure as a picture for the notebook; with a folder also as `name.png` and `name.svg`.
 
-    The same figure gives the same bytes. The picture is the PNG itself: whether Jupyter draws a bare `Figure` depends
-    on what was drawn before.
+    The same figure gives the same bytes. The picture is the PNG itself: whether Jupyter draws a
+    bare `Figure` depends on what was drawn before.
     """
     from IPython.display import Image
 

@@ -26,7 +26,8 @@ def execute(notebook: Path, html: Path, parameters: dict[str, Any] | None = None
         parameters: override the values of the cell tagged `parameters`.
 
     Raises:
-        InputError: no such notebook, or a cell failed; it is named with its first line and the error.
+        InputError: no such notebook, or a cell failed; it is named with its first line and the
+            error.
     """
     import nbformat
     import papermill
@@ -70,7 +71,8 @@ def execute(notebook: Path, html: Path, parameters: dict[str, Any] | None = None
 
 
 def execute_all(config: Config, names: list[str]) -> list[Path]:
-    """Executes `notebooks/<name>.ipynb`, as many at a time as there are cores, and logs their figures to MLflow.
+    """Executes `notebooks/<name>.ipynb`, as many at a time as there are cores, and logs their
+    figures to MLflow.
 
     Args:
         config: of the project; each notebook gets the profile and the evaluation split.
@@ -87,7 +89,9 @@ def execute_all(config: Config, names: list[str]) -> list[Path]:
 
 
 def figure_folder(name: str) -> Path:
-    """Where a notebook's figures go; what shows times or runs, which are never the same twice, stands apart."""
+    """Where a notebook's figures go; what shows times or runs, which are never the same twice,
+    stands apart.
+    """
     return REPORTS / ("machine" if name in UNDECLARED else "figures") / name
 
 

@@ -12,7 +12,7 @@ import torch
 from matplotlib.figure import Figure
 
 from pdnet.data.images import read_frame
-from pdnet.data.layout import SETS, Clip, read_tree
+from pdnet.data.layout import Clip, read_tree
 from pdnet.data.overlays import overlay_parts, part_palette
 from pdnet.data.sampling import frame_tensor
 from pdnet.errors import InputError
@@ -29,8 +29,7 @@ def find_clip(data: Path, name: str | None) -> Clip:
     Raises:
         InputError: no such clip.
     """
-    tree = read_tree(data)
-    clips = {clip.name: clip for split in SETS[::-1] for clip in tree.sets[split]}
+    clips = {clip.name: clip for clip in read_tree(data).every_clip()}
     if name is None:
         return next(iter(clips.values()))
     if name not in clips:
@@ -128,7 +127,9 @@ def attention_figure(
 
 
 def part_motion(network: PDNet, clip: Clip) -> pd.DataFrame:
-    """Speed of each part: optical flow averaged over its pixels; rows time (frame number), part, speed (% of height)."""
+    """Speed of each part: optical flow averaged over its pixels; rows time (frame number), part,
+    speed (% of height).
+    """
     segmenter, rows = clip_segmenter(network, clip), []
     before = read_frame(clip.frame(clip.frames[0]))
     for index in range(1, len(clip.frames)):

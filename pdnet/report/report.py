@@ -1,4 +1,6 @@
-"""What the report notebook shows: tables of results beside the paper's, ranked clips, learning curves."""
+"""What the report notebook shows: tables of results beside the paper's, ranked clips, learning
+curves.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ from pdnet.report.figures import style, tile
 
 
 def results_table(results: Path, data_name: str) -> pd.DataFrame:
-    """Our rows and the reader's rows in per cent, with the paper's Table 1 below; `data` says what each was measured on."""
+    """Our rows and the reader's rows in per cent, with the paper's Table 1 below; `data` says what
+    each was measured on.
+    """
     ours = pd.read_csv(need(results / "methods.csv")).set_index("method") * 100
     stability = pd.read_csv(need(results / "stability.csv")).set_index("method")
     ours["warped IoU"], ours["flicker"] = stability.warped_iou * 100, stability.flicker
@@ -49,12 +53,10 @@ def clip_table(results: Path, set_name: str = "val") -> pd.DataFrame:
 def clip_figure(results: Path, set_name: str = "val") -> Figure:
     """J and F of every clip, frame by frame, as box plots."""
     scores = json.loads(need(results / f"per-frame_results-{set_name}.json").read_text())
-    rows = [
-        (name, measure, 100 * v)
-        for name, s in scores.items()
-        for measure in "JF"
-        for v in s[measure]
-    ]
+    rows: list[tuple[str, str, float]] = []
+    for name, score in scores.items():
+        for measure in "JF":
+            rows += [(name, measure, 100 * value) for value in score[measure]]
     frame = pd.DataFrame(rows, columns=["clip", "measure", "value (%)"])
     style()
     order = list(clip_table(results, set_name).index)
@@ -97,9 +99,9 @@ def clips_figure(
     data: Path,
     checkpoint: Path,
     results: Path,
+    *,
     which: str,
     count: int,
-    *,
     threshold: float,
     set_name: str = "val",
 ) -> Figure:
@@ -122,7 +124,8 @@ def clips_figure(
     rows, labels = [], []
     for name in names:
         both = (np.array(scores[name]["J"]) + np.array(scores[name]["F"])) / 2
-        # the clip's worst frame where we look for failures, a typical one where we look at successes
+        # the clip's worst frame where we look for failures, a typical one where we look at
+        # successes
         pick = int(np.argmin(both)) if which == "worst" else int(np.argsort(both)[len(both) // 2])
         index = clips[name].frames.index(scores[name]["frames"][pick])
         rows.append(clip_row(network, clips[name], index, threshold))

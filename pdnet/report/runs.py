@@ -1,19 +1,27 @@
-"""What MLflow knows: runs, their parameters and their learning curves."""
+"""What differs from run to run: MLflow's runs, their parameters and curves, and how fast this
+machine is.
+"""
 
 from __future__ import annotations
+
+import json
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
+from pdnet.base.files import need
 from pdnet.base.tracking import tracking_client
 from pdnet.report.figures import style
 
 
 def list_runs(experiment: str, kind: str = "train", newest: int = 10) -> pd.DataFrame:
-    """The newest runs of an experiment whose name begins with `kind`: name, status, last metrics, parameters.
+    """The newest runs of an experiment whose name begins with `kind`: name, status, last metrics,
+    parameters.
 
-    Empty where nothing was trained with this tracking store, e.g. when DVC's cache had the results already.
+    Empty where nothing was trained with this tracking store, e.g. when DVC's cache had the results
+    already.
     """
     client = tracking_client()
     found = client.get_experiment_by_name(experiment)
@@ -66,3 +74,24 @@ def curves_figure(
         axis.set(xlabel="step", ylabel=metric.replace("JandF", "J&F"))
         axis.legend(fontsize=8)
     return figure
+
+
+def speed_table(results: Path) -> pd.DataFrame:
+    """Frames per second that were measured when the clips were evaluated and the reference policies
+    scored.
+
+    Raises:
+        InputError: nothing was evaluated yet.
+    """
+    measured = json.loads(need(results / "speed.json").read_text())
+    rows = {
+        "model alone, reference cached": measured["fps_model"],
+        "JPEG to mask, reference cached": measured["fps_end_to_end"],
+    }
+    policies = results / "references-speed.json"
+    if policies.is_file():
+        for policy, milliseconds in json.loads(policies.read_text()).items():
+            rows[f"reference policy {policy}"] = 1000 / milliseconds
+    table = pd.DataFrame({"frames per second": rows}).round(1)
+    about = ("device", "threads", "frame", "input")
+    return table.assign(**{name: measured[name] for name in about})

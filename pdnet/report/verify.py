@@ -1,7 +1,8 @@
 """Are the results here those of the reference? Which files differ, and by how much.
 
-On a machine of the reference's kind every declared file is the same bit by bit, and a clean `git status` after
-`make repro` says so. Elsewhere the order of sums differs, training magnifies it, and this is the question.
+On a machine of the reference's kind every declared file is the same bit by bit, and a clean `git
+status` after `make repro` says so. Elsewhere the order of sums differs, training magnifies it, and
+this is the question.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ SCORES = (
     "results/ablation/*/clips.csv",
     "results/ablation/*/imbalance.csv",
 )
-# Largest difference of a score that other kernels explain, in points: what the same seeds gave with AVX2 in
+# Largest difference of a score that other kernels explain, in points: what the same seeds gave with
+# AVX2 in
 # place of AVX-512 (README, "The numbers again"), rounded up. Beyond it, look for another cause.
 TOLERANCE = 3.0
 COLUMNS = ("J&F", "J", "F", "J_limbs", "J&F-Mean", "J-Mean", "F-Mean", "warped_iou", "warped_IoU")
@@ -56,12 +58,16 @@ class Finding:
 
     @property
     def acceptable(self) -> bool:
-        """Equal, or within the tolerance; a file without scores may differ (its scores stand elsewhere)."""
+        """Equal, or within the tolerance; a file without scores may differ (its scores stand
+        elsewhere).
+        """
         return self.state != "missing" and (self.difference or 0.0) <= TOLERANCE
 
 
 def kernels() -> dict[str, str]:
-    """What decides the last digits on a CPU: the vector width that torch's and oneDNN's kernels use, versions, threads."""
+    """What decides the last digits on a CPU: the vector width that torch's and oneDNN's kernels
+    use, versions, threads.
+    """
     return {
         "torch": torch.__version__,
         "torch kernels": torch.backends.cpu.get_cpu_capability(),
@@ -99,7 +105,9 @@ def result_files(lock: Path = LOCK) -> Iterator[Path]:
 
 
 def scores(path: Path) -> dict[str, float]:
-    """Scores of a result file in per cent: the mean of each column of `COLUMNS`; empty for other files."""
+    """Scores of a result file in per cent: the mean of each column of `COLUMNS`; empty for other
+    files.
+    """
     if not any(path.match(pattern) for pattern in SCORES) or not path.read_text().strip():
         return {}
     if path.suffix == ".json":
@@ -110,7 +118,9 @@ def scores(path: Path) -> dict[str, float]:
 
 
 def snapshot(lock: Path = LOCK) -> dict[str, Any]:
-    """What a reference holds: the kernels it was made with, and of each result file hash and scores."""
+    """What a reference holds: the kernels it was made with, and of each result file hash and
+    scores.
+    """
     files = {}
     for path in result_files(lock):
         digest = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()  # as in dvc.lock

@@ -1,4 +1,6 @@
-"""Backgrounds: photographs that are free of any licence, clutter, shelves, stages and studios; and the camera."""
+"""Backgrounds: photographs that are free of any licence, clutter, shelves, stages and studios; and
+the camera.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,8 @@ def make_backdrop(kind: str, frame: tuple[int, int], rng: np.random.Generator) -
     """A still background, (MARGIN * height, MARGIN * width, 3) RGB.
 
     Args:
-        kind: `photo:NAME` (of `PHOTOS`, from scikit-image), `clutter`, `shelves`, `stage` or `studio`.
+        kind: `photo:NAME` (of `PHOTOS`, from scikit-image), `clutter`, `shelves`, `stage` or
+            `studio`.
         frame: (height, width) of the frame.
         rng: draws colours and shapes.
     """
@@ -147,7 +150,9 @@ def _studio(size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
 
 
 def camera_matrix(motion: str, seconds: float, frame: tuple[int, int], phase: float) -> np.ndarray:
-    """Affine map (2, 3) from frame to backdrop pixels for a camera: `still`, `hand`, `pan` or `zoom`."""
+    """Affine map (2, 3) from frame to backdrop pixels for a camera: `still`, `hand`, `pan` or
+    `zoom`.
+    """
     room = np.array(frame[::-1]) * (MARGIN - 1) / 2
     offset, zoom, turn = np.zeros(2), 1.0, 0.0
     if motion == "hand":

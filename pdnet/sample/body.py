@@ -1,6 +1,7 @@
 """Articulated people: a planar skeleton with joints, and how it moves in each kind of scene.
 
-Lengths are in units of the person's height, angles in radians from "straight down", positive towards +x.
+Lengths are in units of the person's height, angles in radians from "straight down", positive
+towards +x.
 """
 
 from __future__ import annotations
@@ -38,7 +39,9 @@ SHOULDER, HIP = 0.105, 0.055  # half widths
 
 @dataclass(frozen=True)
 class Swing:
-    """One joint's angle over time: base + amplitude * sin(2 pi frequency t + phase), with a second harmonic."""
+    """One joint's angle over time: base + amplitude * sin(2 pi frequency t + phase), with a second
+    harmonic.
+    """
 
     base: float
     amplitude: float
@@ -53,7 +56,8 @@ class Swing:
         )
 
 
-# base and amplitude (radians) of shoulder, elbow, hip, knee; frequency of the limbs (Hz); amplitude of the torso
+# base and amplitude (radians) of shoulder, elbow, hip, knee; frequency of the limbs (Hz); amplitude
+# of the torso
 ACTIONS: dict[str, dict[str, tuple[float, float] | float]] = {
     "dance": {"shoulder": (1.5, 1.0), "elbow": (0.6, 0.9), "hip": (0.2, 0.35), "knee": (-0.3, 0.35), "rate": 0.8, "torso": 0.14},
     "handwork": {"shoulder": (0.35, 0.3), "elbow": (1.5, 0.55), "hip": (0.1, 0.0), "knee": (0.0, 0.0), "rate": 1.2, "torso": 0.03},
@@ -74,7 +78,8 @@ class Motion:
         swings: joint name -> `Swing`.
         start: (x, y) of the pelvis at time 0, in units of the frame's width and height.
         drift: (x, y) path per second, same units; sways back after a while so that nobody leaves.
-        limb_speed, torso_speed: factors on limbs and on torso, head and path: their ratio is the imbalance.
+        limb_speed, torso_speed: factors on limbs and on torso, head and path: their ratio is
+            the imbalance.
     """
 
     swings: dict[str, Swing]
@@ -85,19 +90,22 @@ class Motion:
 
 
 def body_parts(labels: np.ndarray) -> np.ndarray:
-    """Rendered labels (0 background, 10 * person + 1 + part) -> body part 0..9, -1 on the background."""
+    """Rendered labels (0 background, 10 * person + 1 + part) -> body part 0..9, -1 on the
+    background.
+    """
     return np.where(labels > 0, (labels.astype(int) - 1) % PARTS_PER_PERSON, -1)
 
 
 def make_motion(
     action: str,
+    rng: np.random.Generator,
+    *,
     start: tuple[float, float],
     drift: tuple[float, float],
     limb_speed: float,
     torso_speed: float,
-    rng: np.random.Generator,
 ) -> Motion:
-    """Draws the swings of one person for an action of `ACTIONS`."""
+    """Draws the swings of one person for an action of `ACTIONS`; the rest is as in `Motion`."""
     table = ACTIONS[action]
     swings: dict[str, Swing] = {}
     opposite = action in ("run", "walk")
@@ -105,16 +113,16 @@ def make_motion(
     for joint in ("shoulder", "elbow", "hip", "knee"):
         base, amplitude = table[joint]
         for side, sign in (("left", 1.0), ("right", -1.0)):
-            phase = (
-                first + (np.pi if side == "right" else 0.0)
-                if opposite
-                else rng.uniform(0, 2 * np.pi)
-            )
+            if opposite:  # a stride: the sides swing half a turn apart
+                phase = first + (np.pi if side == "right" else 0.0)
+            else:
+                phase = rng.uniform(0, 2 * np.pi)
             if opposite and joint in ("hip", "knee"):
                 phase += np.pi
             rate = table["rate"] * (1.0 if opposite else rng.uniform(0.8, 1.25))
             factor = rng.uniform(0.85, 1.15)
-            # when walking in profile both sides swing in the same frame; otherwise the sides mirror each other
+            # when walking in profile both sides swing in the same frame; otherwise the sides mirror
+            # each other
             swings[f"{side} {joint}"] = Swing(
                 base * (1.0 if opposite else sign) * factor,
                 amplitude * rng.uniform(0.8, 1.1),

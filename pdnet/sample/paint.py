@@ -37,8 +37,10 @@ class Canvas:
         Args:
             polygon: (n, 2) corners (x, y) in pixels.
             paint: a colour (3,) or a texture (TEXTURE, TEXTURE, 3).
-            label: written where the polygon covers at least half a pixel; 0 hides whoever was there.
-            texture_corners: (3, 2) where the texture's top left, top right and bottom left corners lie.
+            label: written where the polygon covers at least half a pixel; 0 hides whoever was
+                there.
+            texture_corners: (3, 2) where the texture's top left, top right and bottom left
+                corners lie.
         """
         height, width = self.labels.shape
         low = np.maximum(np.floor(polygon.min(0)).astype(int) - 1, 0)

@@ -1,4 +1,6 @@
-"""The sample as a data set: scene scripts -> frames, masks, true parts and joints in the MVPS layout."""
+"""The sample as a data set: scene scripts -> frames, masks, true parts and joints in the MVPS
+layout.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +20,7 @@ from pdnet.sample.scene import FPS, Person, Scene, SceneScript
 
 ANNOTATED_EVERY = 5  # as MVPS
 JPEG_QUALITY = 90
+CHUNK = 20  # frames that a worker renders at a time: a scene's cast and set are drawn once for them
 IMAGE_BACKDROPS = (
     "clutter",
     "shelves",
@@ -34,7 +37,8 @@ def read_scenes(path: Path) -> list[SceneScript]:
     """Reads and checks the scene scripts.
 
     Raises:
-        InputError: missing, not YAML, a field that is unknown or wrong (named), or a clip's name twice.
+        InputError: missing, not YAML, a field that is unknown or wrong (named), or a clip's
+            name twice.
     """
     try:
         raw = yaml.safe_load(path.read_text())
@@ -60,7 +64,7 @@ def read_scenes(path: Path) -> list[SceneScript]:
 
 
 def render_clips(
-    clips: Sequence[SceneScript], root: Path, workers: int = 0, between: bool = True
+    clips: Sequence[SceneScript], root: Path, workers: int = 0, *, between: bool = True
 ) -> None:
     """Renders clips below `root` (MVPS layout); what is done already is left as it is.
 
@@ -70,7 +74,9 @@ def render_clips(
         workers: processes, 0 for all cores.
         between: also render the frames between the annotated ones.
     """
-    jobs = [(root, clip, number, between) for clip in clips for number in range(0, clip.frames, 20)]
+    jobs: list[tuple[Path, SceneScript, int, bool]] = []
+    for clip in clips:
+        jobs += [(root, clip, number, between) for number in range(0, clip.frames, CHUNK)]
     each(_render_chunk, jobs, "render clips", workers, unit="chunk")
     for split in ("train", "val"):
         write_text(
@@ -80,7 +86,9 @@ def render_clips(
 
 
 def render_images(root: Path, count: int, seed: int, workers: int = 0) -> None:
-    """Renders `count` single images of people to `root/Images/sample`, for the alternating image steps."""
+    """Renders `count` single images of people to `root/Images/sample`, for the alternating image
+    steps.
+    """
     each(
         _render_image,
         [(root, seed, i) for i in range(count)],
@@ -95,13 +103,15 @@ def _digest(clip: SceneScript, number: int) -> str:
 
 
 def _render_chunk(job: tuple[Path, SceneScript, int, bool]) -> None:
-    """Renders 20 frames of a clip and their truth; a marker with the script's hash says that they are done."""
+    """Renders `CHUNK` frames of a clip and their truth; a marker with the script's hash says that they
+    are done.
+    """
     root, clip, first, between = job
     done = root / "Joints" / clip.name / f"{first:05d}.json"
     if done.is_file() and f'"script": "{_digest(clip, first)}"' in done.read_text():
         return
     scene, tracks = Scene(clip), {}
-    for number in range(first, min(first + 20, clip.frames)):
+    for number in range(first, min(first + CHUNK, clip.frames)):
         annotated = number % ANNOTATED_EVERY == 0
         if not (annotated or between):
             continue

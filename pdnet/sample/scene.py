@@ -72,15 +72,24 @@ class Frame:
 
 
 class Scene:
-    """A clip's cast and set, drawn once from the clip's seed; then any frame can be rendered by its number."""
+    """A clip's cast and set, drawn once from the clip's seed; then any frame can be rendered by its
+    number.
+    """
 
     def __init__(self, clip: SceneScript) -> None:
         rng = np.random.default_rng(clip.seed)
         self.clip, self.size = clip, SIZES[clip.format]
         self.backdrop = make_backdrop(clip.backdrop, self.size, rng)
         self.motions = [
-            make_motion(p.action, p.at, p.drift, p.limb_speed, p.torso_speed, rng)
-            for p in clip.people
+            make_motion(
+                person.action,
+                rng,
+                start=person.at,
+                drift=person.drift,
+                limb_speed=person.limb_speed,
+                torso_speed=person.torso_speed,
+            )
+            for person in clip.people
         ]
         self.looks = [make_look(rng) for _ in clip.people]
         self.distractors = [_Distractor(kind, self.size, rng) for kind in clip.distractors]

@@ -1,4 +1,6 @@
-"""The imbalance series: the same people in the same scenes, whose limbs move faster and faster against the torso."""
+"""The imbalance series: the same people in the same scenes, whose limbs move faster and faster
+against the torso.
+"""
 
 from __future__ import annotations
 
@@ -33,16 +35,10 @@ def series(levels: Sequence[float], frames: int) -> list[SceneScript]:
         levels: speed of the limbs relative to the torso's; 0 holds them still in their pose.
         frames: of each clip, at 30 FPS.
     """
-    return [
-        SceneScript(
-            name=f"imbalance/{name}-{round(100 * level)}",
-            split="val",
-            frames=frames,
-            **{
-                **scene,
-                "people": [p.model_copy(update={"limb_speed": level}) for p in scene["people"]],
-            },
-        )
-        for name, scene in SCENES.items()
-        for level in levels
-    ]
+    scripts = []
+    for name, scene in SCENES.items():
+        for level in levels:
+            people = [p.model_copy(update={"limb_speed": level}) for p in scene["people"]]
+            about = {"name": f"imbalance/{name}-{round(100 * level)}", "split": "val"}
+            scripts.append(SceneScript(**{**scene, **about, "people": people, "frames": frames}))
+    return scripts

@@ -1,4 +1,6 @@
-"""Sources of clips: each becomes the MVPS layout under `data/raw`, by links wherever bytes can stay as they are."""
+"""Sources of clips: each becomes the MVPS layout under `data/raw`, by links wherever bytes can stay
+as they are.
+"""
 
 from __future__ import annotations
 
@@ -117,7 +119,9 @@ def _root(config: Config, source: Path) -> Path:
 
 
 def link_folder(source: Path, target: Path) -> None:
-    """Makes `target` a folder of symbolic links to the images of `source`, so that no byte is copied."""
+    """Makes `target` a folder of symbolic links to the images of `source`, so that no byte is
+    copied.
+    """
     target.mkdir(parents=True, exist_ok=True)
     wanted = {
         p.name: p
@@ -177,7 +181,9 @@ def _fetched_davis(config: Config, raw: Path) -> Path:
 
 
 def bring_davis(root: Path, raw: Path) -> None:
-    """DAVIS-2016 or 2017 at 480p: the sequences of the 2016 lists that show people; instance ids merge into one mask."""
+    """DAVIS-2016 or 2017 at 480p: the sequences of the 2016 lists that show people; instance ids
+    merge into one mask.
+    """
     frames, masks = root / "JPEGImages" / "480p", root / "Annotations" / "480p"
     if not frames.is_dir() or not masks.is_dir():
         raise InputError(
@@ -209,8 +215,8 @@ def _davis_list(root: Path, name: str) -> list[str]:
 def bring_pp_humanseg(root: Path, raw: Path, workers: int) -> None:
     """PP-HumanSeg14K: `image label` lists -> clips; palette labels 0/1 become 0/255 masks.
 
-    The clip is the image's path without `images/` and the trailing frame number. `test.txt` (else `val.txt`)
-    becomes the evaluation split.
+    The clip is the image's path without `images/` and the trailing frame number. `test.txt` (else
+    `val.txt`) becomes the evaluation split.
     """
     lists = {
         "train": root / "train.txt",
@@ -233,11 +239,8 @@ def bring_pp_humanseg(root: Path, raw: Path, workers: int) -> None:
                 )
             clip, stem = split_frame_name(fields[0])
             clips[clip].append((stem, root / fields[0], root / fields[1]))
-        jobs += [
-            (raw, clip, stem, image, label)
-            for clip, rows in sorted(clips.items())
-            for stem, image, label in rows
-        ]
+        for clip, rows in sorted(clips.items()):
+            jobs += [(raw, clip, *row) for row in rows]
         write_text(
             raw / "ImageSets" / f"{name}.txt", "".join(clip + "\n" for clip in sorted(clips))
         )

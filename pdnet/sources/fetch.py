@@ -1,4 +1,6 @@
-"""Fetching an archive: resumable, with a progress bar, checked, and unpacked without leaving its folder."""
+"""Fetching an archive: resumable, with a progress bar, checked, and unpacked without leaving its
+folder.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +18,14 @@ CHUNK = 1 << 20
 
 
 def fetch(url: str, target: Path, sha256: str | None) -> Path:
-    """Downloads `url` to `target` unless it is there already; a broken download goes on where it stopped.
+    """Downloads `url` to `target` unless it is there already; a broken download goes on where it
+    stopped.
 
     Args:
         url: http(s) address.
         target: the archive's path.
-        sha256: expected checksum, hex. Without one nothing is unpacked: the error tells what was fetched.
+        sha256: expected checksum, hex. Without one nothing is unpacked: the error tells what
+            was fetched.
 
     Raises:
         InputError: no connection, a server's refusal, a wrong or an unknown checksum.
@@ -74,7 +78,8 @@ def _download(url: str, target: Path) -> None:
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """Unpacks a zip or tar; an entry that would land outside `folder` refuses the whole archive, before writing.
+    """Unpacks a zip or tar; an entry that would land outside `folder` refuses the whole archive,
+    before writing.
 
     Raises:
         InputError: a path that leads out, a link in a tar, or no archive.
@@ -100,11 +105,9 @@ def unpack(archive: Path, folder: Path) -> None:
 def _refuse_escapes(archive: Path, names: list[str]) -> None:
     for name in names:
         path = PurePosixPath(name.replace("\\", "/"))
-        if (
-            path.is_absolute() or ".." in path.parts or ":" in path.parts[0]
-            if path.parts
-            else False
-        ):
+        escapes = path.is_absolute() or ".." in path.parts
+        drive = bool(path.parts) and ":" in path.parts[0]
+        if escapes or drive:
             raise InputError(
                 f"{archive}: entry '{name}' leads out of the folder; nothing was unpacked"
             )

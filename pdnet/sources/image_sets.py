@@ -31,7 +31,8 @@ def bring_image_sets(
 
     Args:
         names: of `FOLDERS`.
-        root: folder that holds EG1800/, SuperviselyPerson/, COCO_person/ (the authors' pack) or coco/ (the original).
+        root: folder that holds EG1800/, SuperviselyPerson/, COCO_person/ (the authors' pack) or
+            coco/ (the original).
         raw: MVPS layout.
         workers: processes.
 

@@ -1,4 +1,6 @@
-"""The working copy: every frame and mask with its short side at 480 pixels, binary masks, one layout."""
+"""The working copy: every frame and mask with its short side at 480 pixels, binary masks, one
+layout.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,8 @@ class Job:
 
 
 def resized(size: tuple[int, int], short_side: int) -> tuple[int, int]:
-    """(height, width) with the short side at `short_side` and the aspect kept (rounded to whole pixels).
+    """(height, width) with the short side at `short_side` and the aspect kept (rounded to whole
+    pixels).
 
     854x480 from 1280x720 rounds up as DAVIS does.
     """
@@ -50,14 +53,15 @@ def preprocess(raw: Path, out: Path, config: PreprocessConfig, workers: int = 0)
         how many files were considered.
 
     Raises:
-        InputError: the tree is broken (all problems listed), before anything is written; or a file is damaged.
+        InputError: the tree is broken (all problems listed), before anything is written; or a
+            file is damaged.
     """
     tree = read_tree(raw)
     check(tree)
     pairs = image_pairs(raw)
-    jobs = [
-        job for name in SETS for clip in tree.sets[name] for job in _clip_jobs(clip, out, config)
-    ]
+    jobs: list[Job] = []
+    for clip in tree.every_clip():
+        jobs += _clip_jobs(clip, out, config)
     for image, mask in pairs:
         folder = out / "Images" / image.parent.parent.name
         jobs.append(_job(image, folder / "img" / f"{image.stem}.jpg", "frame", config))
@@ -148,7 +152,8 @@ def _convert(job: Job) -> None:
     if resized(labels.shape, job.short_side) == labels.shape and np.array_equal(binary, labels):
         link(job.source, job.target)
         return
-    # by area and a threshold at one half: aligned with the INTER_AREA frame to a fraction of a pixel
+    # by area and a threshold at one half: aligned with the INTER_AREA frame to a fraction of a
+    # pixel
     area = _scaled(binary, job.short_side, cv2.INTER_AREA)
     write_image(job.target, np.where(area >= 128, 255, 0).astype(np.uint8))
 

@@ -1,4 +1,6 @@
-"""data/imbalance: the series in which only the limbs' speed rises; the same for every source of clips."""
+"""data/imbalance: the series in which only the limbs' speed rises; the same for every source of
+clips.
+"""
 
 from __future__ import annotations
 

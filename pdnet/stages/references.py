@@ -1,4 +1,6 @@
-"""data/480p, models/pdnet.safetensors -> results/references.csv: other reference frames at test time."""
+"""data/480p, models/pdnet.safetensors -> results/references.csv: other reference frames at test
+time.
+"""
 
 from __future__ import annotations
 

@@ -15,10 +15,12 @@ from pdnet.model.blocks import batch_norms
 def parameter_groups(
     network: PDNet, loss: nn.Module
 ) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """(backbone, heads). The backbone is the classifier alone; laterals, fusion, IPDA and the part basis are heads."""
+    """(backbone, heads). The backbone is the classifier alone; laterals, fusion, IPDA and the part
+    basis are heads.
+    """
     backbone = list(network.encoder.backbone.parameters())
     known = {id(p) for p in backbone}
-    everything = [p for module in (network, loss) for p in module.parameters()]
+    everything = [*network.parameters(), *loss.parameters()]
     return backbone, [p for p in everything if p.requires_grad and id(p) not in known]
 
 

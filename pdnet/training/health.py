@@ -20,8 +20,10 @@ def part_health(parts: Parts, basis: Tensor | None = None) -> dict[str, float]:
         basis: (p, C) part vectors of the semantic loss, if there are any.
 
     Returns:
-        live_parts: how many hold more than 1 % of the portrait; entropy of a portrait pixel's part distribution
-        (0 ... log p); centre_spread: mean distance of the parts' centres from their mean, in half frame sides;
+        live_parts: how many hold more than 1 % of the portrait; entropy of a portrait pixel's
+            part distribution
+        (0 ... log p); centre_spread: mean distance of the parts' centres from their mean, in half
+        frame sides;
         area_variance: eq. (3); basis_cosine: mean cosine between different parts' vectors.
     """
     masks = parts.masks.float()

@@ -121,7 +121,8 @@ class Training:
         return self.progress.epoch * len(self.kinds) + self.progress.step
 
     def fit(self) -> Path:
-        """Trains to the end, from where an interrupted training stopped, and returns the checkpoint's path.
+        """Trains to the end, from where an interrupted training stopped, and returns the
+        checkpoint's path.
 
         Raises:
             Stopped: a signal came; nothing is lost.
@@ -148,7 +149,9 @@ class Training:
         bar: tqdm,
         stop: Interruption,
     ) -> None:
-        """The steps of an epoch that are left, then validation; around them tracking, saving, signals."""
+        """The steps of an epoch that are left, then validation; around them tracking, saving,
+        signals.
+        """
         state, parts = self.progress, None
         self._learn()
         for kind in self.kinds[state.step :]:
@@ -175,7 +178,7 @@ class Training:
         """
         train, epoch = self.config.train, self.progress.epoch
         batch = self._on_device(batch)
-        rates = learning_rates(train, kind, self.done, self.total, epoch)
+        rates = learning_rates(train, kind, iteration=self.done, total=self.total, epoch=epoch)
         self._set_rates(rates)
         # `ours`: an image step teaches the backbone and leaves the heads and their statistics alone
         spare_heads = kind == "image" and train.image_steps == "ours"

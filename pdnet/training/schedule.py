@@ -6,21 +6,23 @@ from pdnet.config import TrainConfig
 
 
 def decay(config: TrainConfig, iteration: int, total: int, epoch: int) -> float:
-    """Factor on every learning rate: (1 - it / total)^power, times `late_factor` from epoch `late_epoch` on.
+    """Factor on every learning rate: (1 - it / total)^power, times `late_factor` from epoch
+    `late_epoch` on.
 
-    The power 0.9 and the halving from epoch 6 are the authors' code's; the paper gives only the maximum rates.
+    The power 0.9 and the halving from epoch 6 are the authors' code's; the paper gives only the
+    maximum rates.
     """
     late = config.late_factor if epoch >= config.late_epoch else 1.0
     return late * (1 - iteration / total) ** config.power
 
 
 def learning_rates(
-    config: TrainConfig, kind: str, iteration: int, total: int, epoch: int
+    config: TrainConfig, kind: str, *, iteration: int, total: int, epoch: int
 ) -> tuple[float, float]:
     """(backbone, heads) rates of an `image` or a `video` step.
 
-    On image steps the heads' rate is 0 (`official`: momentum still moves them), unused (`ours`: no gradients), or
-    that of a video step (`all`: images train the heads too, as F2Net's do).
+    On image steps the heads' rate is 0 (`official`: momentum still moves them), unused (`ours`: no
+    gradients), or that of a video step (`all`: images train the heads too, as F2Net's do).
     """
     factor = decay(config, iteration, total, epoch)
     if kind == "image":

@@ -45,8 +45,8 @@ class Progress:
 def fingerprint(config: Config, data: str) -> str:
     """Hash of everything that determines the weights: parameters, data, first weights, code.
 
-    What only watches (validation) or only says how the work is done (`machine`) is left out, so that changing
-    it neither discards an interrupted training nor repeats a finished one.
+    What only watches (validation) or only says how the work is done (`machine`) is left out, so
+    that changing it neither discards an interrupted training nor repeats a finished one.
     """
     watching = set(WATCHING)
     said = {
@@ -81,7 +81,9 @@ def save_state(
 def load_state(
     path: Path, wanted: str, modules: dict[str, torch.nn.Module], optimiser: torch.optim.Optimizer
 ) -> Progress | None:
-    """Restores an unfinished training with the same fingerprint; None where there is none (it starts anew)."""
+    """Restores an unfinished training with the same fingerprint; None where there is none (it
+    starts anew).
+    """
     if not path.is_file():
         return None
     try:

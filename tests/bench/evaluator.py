@@ -1,8 +1,10 @@
-"""The evaluator against the official steps written plainly: equal in every digit, and how much faster.
+"""The evaluator against the official steps written plainly: equal in every digit, and how much
+faster.
 
     python -m tests.bench evaluator [DATASET_ROOT PREDICTIONS CLIP]
 
-Without a data set drawn 854x480 masks are used. Both ways run in this process, in turn; medians are compared.
+Without a data set drawn 854x480 masks are used. Both ways run in this process, in turn; medians are
+compared.
 """
 
 from __future__ import annotations

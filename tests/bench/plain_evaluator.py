@@ -1,4 +1,6 @@
-"""The official evaluator's steps, written plainly: boundary map, dilation by a disk with OpenCV, per frame."""
+"""The official evaluator's steps, written plainly: boundary map, dilation by a disk with OpenCV,
+per frame.
+"""
 
 from __future__ import annotations
 

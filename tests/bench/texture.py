@@ -1,4 +1,6 @@
-"""GLCM entropy of 854x480 frames against a plain scikit-image loop: equal counts, and how much faster."""
+"""GLCM entropy of 854x480 frames against a plain scikit-image loop: equal counts, and how much
+faster.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""A variant's trainings and scores have keys of their own: what cannot change a result repeats nothing."""
+"""A variant's trainings and scores have keys of their own: what cannot change a result repeats
+nothing.
+"""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def rows(gain_of_full: float, noise: float, seeds=(1, 2, 3), clips=8) -> pd.Data
 def test_a_difference_is_called_noise_unless_it_is_none():
     paper = tables.PAPER_TABLE_3
     differs = dict.fromkeys(paper, "data sample, 16 steps")
-    sure = tables.ablation_table(rows(0.1, 0.005), list(paper), paper, differs)
+    sure = tables.ablation_table(rows(0.1, 0.005), list(paper), paper=paper, differs=differs)
     assert list(sure.index) == ["without IPDA and fusion", "full, p = 5"]
     assert sure.loc["without IPDA and fusion", ""] == "worse than full"
     assert sure.loc["without IPDA and fusion", "vs full"].startswith("-")
@@ -48,13 +48,17 @@ def test_a_difference_is_called_noise_unless_it_is_none():
         and sure.loc["full, p = 5", "flicker"] == "2.5"
     )
     assert (sure[tables.DIFFERS] == "data sample, 16 steps").all()
-    full_first = tables.ablation_table(rows(0.1, 0.005), ["full", "no-ipda"], paper, differs)
+    full_first = tables.ablation_table(
+        rows(0.1, 0.005), ["full", "no-ipda"], paper=paper, differs=differs
+    )
     assert (
         list(full_first.columns) == list(sure.columns) and full_first.columns[-1] == tables.DIFFERS
     )
-    vague = tables.ablation_table(rows(0.0, 0.05), list(paper), paper, differs)
+    vague = tables.ablation_table(rows(0.0, 0.05), list(paper), paper=paper, differs=differs)
     assert vague.loc["without IPDA and fusion", ""] == "within noise"
-    few = tables.ablation_table(rows(0.1, 0.005, clips=1), list(paper), paper, differs)
+    few = tables.ablation_table(
+        rows(0.1, 0.005, clips=1), list(paper), paper=paper, differs=differs
+    )
     assert few.loc["without IPDA and fusion", ""] == "too few clips to test"
 
 

@@ -11,7 +11,7 @@ from pdnet.config import load_config, variant_configs
 from pdnet.data.images import read_labels
 from pdnet.data.layout import read_tree
 from pdnet.errors import InputError
-from pdnet.experiments.variants import run_variant
+from pdnet.experiments.variants import Places, run_variant
 from pdnet.sample.body import body_parts
 from pdnet.sample.render import render_clips
 from pdnet.sample.series import series
@@ -36,8 +36,10 @@ def test_a_variant_is_trained_scored_and_not_trained_again(tmp_path, ablation_pa
     assert len(read_tree(tmp_path / "series").clips("val")[0].frames) == 3
     labels = tmp_path / "series/Parts/480p/imbalance/speaker-0/00005.png"
     assert (body_parts(read_labels(labels)) == 0).any()
-    places = (data, tmp_path / "series", tmp_path / "work", tmp_path / "out")
-    run_variant(ablation_params, "full", *places)
+    places = Places(
+        data=data, series=tmp_path / "series", work=tmp_path / "work", out=tmp_path / "out"
+    )
+    run_variant(ablation_params, "full", places)
     table = pd.read_csv(tmp_path / "out/clips.csv")
     assert (
         set(table.seed) == {1, 2}
@@ -52,10 +54,10 @@ def test_a_variant_is_trained_scored_and_not_trained_again(tmp_path, ablation_pa
     assert frames[frames.seed == 1].J.mean() == pytest.approx(table[table.seed == 1].J.mean())
     state = tmp_path / "work/full/1/state/training.pt"
     before, stamp = (tmp_path / "out/clips.csv").read_bytes(), state.stat().st_mtime_ns
-    run_variant(ablation_params, "full", *places)
+    run_variant(ablation_params, "full", places)
     assert state.stat().st_mtime_ns == stamp and (tmp_path / "out/clips.csv").read_bytes() == before
     monkeypatch.setattr("pdnet.experiments.variants.code_hash", lambda: "other code")
-    run_variant(ablation_params, "full", *places)
+    run_variant(ablation_params, "full", places)
     assert state.stat().st_mtime_ns != stamp and (tmp_path / "out/clips.csv").read_bytes() == before
 
 

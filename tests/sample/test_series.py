@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pdnet.experiments.imbalance import level_of
+from pdnet.experiments.names import level_of
 from pdnet.sample.scene import Scene
 from pdnet.sample.series import SCENES, series
 

@@ -62,7 +62,9 @@ def test_another_source_replaces_what_the_last_one_left(tree, tmp_path):
 
 @pytest.mark.parametrize("shape", ["2016", "480p"])
 def test_davis_lists_and_instance_ids(tmp_path, shape):
-    """Instance ids merge into one mask; both shapes of split list; sequences without people stay out."""
+    """Instance ids merge into one mask; both shapes of split list; sequences without people stay
+    out.
+    """
     root = tmp_path / "DAVIS"
     ids = np.zeros((48, 64), np.uint8)
     ids[10:20, 10:20], ids[20:30, 10:20] = 1, 2

@@ -60,7 +60,9 @@ def test_no_import_leads_upwards():
 
 
 def direct_imports(file: Path) -> set[Path]:
-    """The files that a file names; a package's `__init__` that Python runs on the way is no import of ours."""
+    """The files that a file names; a package's `__init__` that Python runs on the way is no import
+    of ours.
+    """
     named = {
         list(module_files(name))[-1] for name in imported_names(file) if list(module_files(name))
     }

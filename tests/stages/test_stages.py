@@ -131,7 +131,9 @@ def check_scores(project: Path) -> None:
 
 
 def check_pages(cli, project: Path) -> None:
-    """Pages hold pictures, and are the same from run to run; only MLflow's are not, and nothing declares them."""
+    """Pages hold pictures, and are the same from run to run; only MLflow's are not, and nothing
+    declares them.
+    """
     pages = {page.stem: page.read_bytes() for page in (project / "reports").glob("*.html")}
     assert set(pages) == {path.stem for path in (ROOT / "notebooks").glob("*.ipynb")}
     for name, page in pages.items():

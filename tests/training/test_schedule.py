@@ -16,8 +16,8 @@ def train(tmp_path):
 
 
 def test_the_papers_rates_at_the_start(train):
-    assert learning_rates(train, "image", 0, 100, 0) == (2.5e-4, 0.0)
-    assert learning_rates(train, "video", 0, 100, 0) == (2.5e-5, 2.5e-3)
+    assert learning_rates(train, "image", iteration=0, total=100, epoch=0) == (2.5e-4, 0.0)
+    assert learning_rates(train, "video", iteration=0, total=100, epoch=0) == (2.5e-5, 2.5e-3)
 
 
 def test_rates_decay_by_the_power_and_are_halved_late(train):
