@@ -122,3 +122,49 @@ def test_what_sets_a_run_apart_from_the_papers(tmp_path):
     assert said == f"data sample, tf_efficientnet_lite0, 224x224, {steps} video steps"
     paper = load_config(write_params(tmp_path / "q.yaml", profile="paper"))
     assert tables.differs_from_paper(paper) == "nothing known"
+
+
+def limbs(worth: dict[str, float]) -> pd.DataFrame:
+    """`full` against itself with another scene's reference; scene -> what the right one is worth."""
+    rng, table = np.random.default_rng(2), []
+    for scene, gain in worth.items():
+        for seed in (1, 2, 3):
+            for level in (0.0, 1.0, 2.0):
+                row = {
+                    "clip": f"imbalance/{scene}-{int(100 * level)}",
+                    "seed": seed,
+                    "level": level,
+                }
+                for variant, more in (("full", gain), ("full-unrelated", 0.0)):
+                    j = 0.6 + more + rng.normal(0, 0.002)
+                    table.append({**row, "variant": variant, "J_limbs": j})
+    return pd.DataFrame(table)
+
+
+def test_what_the_right_reference_is_worth_is_told_scene_by_scene():
+    table = tables.control_table(limbs({"dancer": 0.0, "speaker": 0.05, "walkers": -0.03}))
+    assert list(table.index) == ["dancer", "speaker", "walkers"]
+    assert table.loc["speaker", "mean gain"] == pytest.approx(5.0, abs=0.3)
+    said = tables.control_sentence(table)
+    assert "in 1 of 3 scenes (speaker)" in said
+    without = limbs({"dancer": 0.0}).query("variant == 'full'")
+    assert tables.control_sentence(tables.control_table(without)) == ""
+
+
+def test_a_table_says_how_small_a_p_its_clips_can_give_and_what_its_spread_is(tmp_path):
+    assert "no uncorrected p below 0.016" in tables.how_tested(7)
+    config = load_config(write_params(tmp_path / "p.yaml"))
+    assert "heads on one trained encoder" in tables.how_trained(config)
+
+
+def test_p_values_of_a_table_are_corrected_for_its_rows():
+    alone = rows(0.1, 0.005)
+    third = alone[alone.variant == "no-ipda"].assign(variant="geometric")
+    both = pd.concat([alone, third])
+    names = ["full", "no-ipda", "geometric"]
+    how = {"paper": {}, "differs": dict.fromkeys(names, "")}
+    one = tables.ablation_table(alone, names, **how).loc["without IPDA and fusion"]
+    two = tables.ablation_table(both, names, **how).loc["without IPDA and fusion"]
+    assert float(two["p (Holm)"]) == pytest.approx(2 * float(one["p (Holm)"]), abs=0.002)
+    low, high = (float(end) for end in one["95 % interval"].split(" to "))
+    assert low < float(one["vs full"]) < high < 0

@@ -258,3 +258,32 @@ def test_an_image_without_people_weighs_no_more_than_the_clamp():
     logits, mask = torch.zeros(1, 1, 480, 480), torch.zeros(1, 1, 480, 480)
     assert float(weighted_bce(logits, mask, 20.0)) == pytest.approx(20 * np.log(2), rel=1e-5)
     assert float(weighted_bce(logits, mask)) == pytest.approx(480 * 480 * np.log(2), rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["auxiliary", "saliency"])
+def test_a_weight_scales_its_own_term_and_leaves_those_of_the_parts_alone(scene, name):
+    output, x, mask = scene
+
+    def terms(**changes: float) -> dict[str, float]:
+        torch.manual_seed(1)  # of the basis
+        loss = PDNetLoss(LossConfig(**LOSS, **changes), parts=3)
+        values = loss.video_step(output, **pair(x, mask))
+        return {key: value.item() for key, value in values.items()}
+
+    base, halved = terms(), terms(**{name: 0.4})
+    changed = {key for key in base if halved[key] != pytest.approx(base[key])}
+    assert changed == {name, "reference", "total"}
+    parts = terms(parts=0.4)
+    for key in ("geometric", "semantic", "area", "orthonormal"):
+        assert parts[key] == pytest.approx(base[key] / 2)
+    assert parts["auxiliary"] == base["auxiliary"] and parts["saliency"] == base["saliency"]
+
+
+def test_the_saliency_is_supervised_at_full_size_whatever_the_part_losses_grid(scene):
+    output, x, mask = scene
+
+    def saliency(resolution: str) -> float:
+        loss = PDNetLoss(LossConfig(**LOSS, resolution=resolution), parts=3)
+        return loss.video_step(output, **pair(x, mask))["saliency"].item()
+
+    assert saliency("grid") == saliency("full")

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from pdnet.config import ModelConfig
+from pdnet.errors import InputError
 from pdnet.model import PDNet
-from pdnet.model.checkpoint import load_network, save_network
+from pdnet.model.checkpoint import load_network, save_network, take_encoder
 from pdnet.official import network_from_state_dict
 from tests.helpers import official_state
 
@@ -51,3 +52,16 @@ def test_a_damaged_checkpoint_is_refused(cli, tmp_path, content):
         path.write_bytes(content)
     status, text = cli("segment", tmp_path, "--checkpoint", path)
     assert status == 2 and str(path) in text.replace("\n", "")
+
+
+@pytest.mark.parametrize("changes", [{"fusion": "add"}, {"channels": 32}, {"backbone": "resnet34"}])
+def test_another_encoder_is_not_taken_over_even_where_its_shapes_fit(tmp_path, changes):
+    values = {"backbone": "resnet18", "weights": "none", "channels": 16}
+    values |= {"part_channels": 8, "attention_channels": 8}
+    path = tmp_path / "start.safetensors"
+    save_network(PDNet(ModelConfig(**values)), path)
+    take_encoder(PDNet(ModelConfig(**values)), path)
+    with pytest.raises(
+        InputError, match=r"train\.start: .* has the encoder \('resnet18', 16, 'mul"
+    ):
+        take_encoder(PDNet(ModelConfig(**{**values, **changes})), path)
