@@ -72,6 +72,7 @@ add_stage(
 @app.command()
 @one_line_errors
 def train(
+    *,
     params: Params = PARAMS,
     device: Device = None,
     data: Annotated[Path, typer.Option(help="Working copy in the MVPS layout.")] = WORKING,
@@ -91,6 +92,7 @@ def train(
 @app.command()
 @one_line_errors
 def predict(
+    *,
     params: Params = PARAMS,
     device: Device = None,
     data: Annotated[Path, typer.Option(help="Working copy in the MVPS layout.")] = WORKING,
@@ -110,6 +112,7 @@ def predict(
 def evaluate(
     pred_dir: Annotated[Path, typer.Argument(help="Predictions, <clip>/<frame>.png, 0/255.")],
     dataset_root: Annotated[Path, typer.Argument(help="Data set in the MVPS layout.")],
+    *,
     set_name: Annotated[str, typer.Option("--set", help="Split list: train or val.")] = "val",
     include_first_last: Annotated[
         bool, typer.Option(help="Score each clip's first and last frame too.")
@@ -217,6 +220,7 @@ def segment(
     source: Annotated[
         Path, typer.Argument(metavar="INPUT", help="A video file or a folder of frames.")
     ],
+    *,
     out: Annotated[
         Optional[Path], typer.Option("--out", "-o", help="Folder for masks (default: INPUT-masks).")
     ] = None,
@@ -251,6 +255,7 @@ Side = Annotated[int, typer.Option(min=32, help="Side of the square input.")]
 @bench.command("model")
 @one_line_errors
 def bench_model(
+    *,
     backbone: Backbone = "resnet50",
     size: Side = 480,
     parts: Annotated[int, typer.Option(min=2)] = 5,
@@ -278,6 +283,7 @@ def bench_model(
 @bench.command("step")
 @one_line_errors
 def bench_step(
+    *,
     backbone: Backbone = "resnet50",
     size: Side = 480,
     parts: Annotated[int, typer.Option(min=1)] = 5,

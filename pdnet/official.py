@@ -113,6 +113,7 @@ def network_from_state_dict(state: dict) -> PDNet:
     wanted = network.state_dict()
     ours, used = {}, set()
     for key, names in _all_entries(wanted, parts):
+        # a scalar (batches tracked) is the same for all parts: the first one stands for them
         pieces = [_take(state, name) for name in names]
         used.update(names)
         value = pieces[0] if len(pieces) == 1 or pieces[0].ndim == 0 else torch.cat(pieces)

@@ -36,7 +36,9 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         handle = Path(name)
         write(handle)
         with handle.open("rb") as stream:
+            # without it a crash after the rename may leave the new name with no content
             os.fsync(stream.fileno())
+        # mkstemp makes files that only their owner reads
         os.chmod(handle, 0o644)
         os.replace(handle, path)
     except (
@@ -100,9 +102,10 @@ PNG_OPTIONS = (
 )
 
 
-def write_image(path: Path, image: np.ndarray, jpeg_quality: int = 95) -> None:
+def write_image(path: Path, image: np.ndarray, *, jpeg_quality: int = 95) -> None:
     """Writes an image; (H, W) grey or (H, W, 3) RGB, 8 bit. PNG or JPEG by the name's suffix."""
     if image.ndim == 3:
+        # OpenCV writes blue first
         image = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     options = [cv2.IMWRITE_JPEG_QUALITY, jpeg_quality] if path.suffix == ".jpg" else PNG_OPTIONS
     done, data = cv2.imencode(path.suffix, image, options)

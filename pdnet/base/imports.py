@@ -25,6 +25,7 @@ def imported_names(file: Path) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             # `from pdnet.model import PDNet` may name a module or what its package holds
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        # what only a type checker sees changes no result
         skipped = isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
         pending += [] if skipped else ast.iter_child_nodes(node)
 

@@ -31,14 +31,21 @@ def peak_memory() -> float:
     import torch
 
     if torch.cuda.is_available():
+        # what the allocator gave out, not what the driver reserved
         return torch.cuda.max_memory_allocated() / 2**30
     import resource
 
+    # kilobytes on Linux
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 def progress(
-    items: Iterable[Item] | None, what: str, total: int | None = None, unit: str = "it", **more: Any
+    items: Iterable[Item] | None,
+    what: str,
+    *,
+    total: int | None = None,
+    unit: str = "it",
+    **more: Any,
 ) -> tqdm:
     """A progress bar with rate and time left; in a log file a line every half minute instead of a
     moving one.
@@ -60,6 +67,7 @@ def each(
     work: Callable[[Item], Result],
     items: Sequence[Item],
     what: str,
+    *,
     workers: int = 0,
     unit: str = "it",
 ) -> list[Result]:
@@ -74,8 +82,9 @@ def each(
     results: dict[int, Result] = {}
     with (
         ProcessPoolExecutor(workers, get_context(START_METHOD), _one_thread) as pool,
-        progress(None, what, len(items), unit) as bar,
+        progress(None, what, total=len(items), unit=unit) as bar,
     ):
+        # a bounded queue: 54,000 jobs at once would hold their results and arguments in memory
         waiting: dict[Future, int] = {}
         try:
             for index, item in enumerate(items):
@@ -96,6 +105,7 @@ def each(
 
 def _collect(waiting: dict[Future, int], results: dict, bar: tqdm) -> None:
     future = next(as_completed(waiting))
+    # raises here what the worker raised, so that the first error ends the work
     results[waiting.pop(future)] = future.result()
     bar.update()
 
@@ -103,4 +113,5 @@ def _collect(waiting: dict[Future, int], results: dict, bar: tqdm) -> None:
 def _one_thread() -> None:
     import cv2
 
+    # the pool has a process a core already: threads inside them would only wait for each other
     cv2.setNumThreads(1)

@@ -112,6 +112,7 @@ class Run:
 
         if self.run_id is not None:
             try:
+                # a resumed training goes on in its own run
                 self._client.update_run(self.run_id, status="RUNNING")
                 return
             except MlflowException:
@@ -155,6 +156,7 @@ class Run:
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
+        # one insert a value made MLflow's store slower than a small network's step
         self._waiting += [Metric(key, float(value), now, step) for key, value in values.items()]
         if time.monotonic() - self._flushed > FLUSH_SECONDS:
             self.flush()
@@ -162,6 +164,7 @@ class Run:
     def flush(self) -> None:
         """Writes what is waiting."""
         waiting, self._waiting, self._flushed = self._waiting, [], time.monotonic()
+        # MLflow takes at most 1,000 metrics in a batch
         for start in range(0, len(waiting), 1000):
             batch = waiting[start : start + 1000]
             self._safely(lambda batch=batch: self._client.log_batch(self.run_id, metrics=batch))

@@ -26,6 +26,7 @@ def read_frame(path: Path) -> np.ndarray:
         InputError: missing, truncated or no image.
     """
     data = _read_bytes(path)
+    # OpenCV decodes half a JPEG without a word and fills the rest with grey
     if data[:2] == b"\xff\xd8" and JPEG_END not in data[-4096:]:
         raise InputError(
             f"{path}: truncated JPEG ({len(data)} bytes, no end marker); fetch or export it again"
@@ -58,6 +59,7 @@ def read_labels(path: Path) -> np.ndarray:
             f"{path}: not a readable image ({error}); fetch or export it again"
         ) from error
     if labels.ndim == 3:
+        # a transparent pixel would else count as a label of 255
         labels = labels[..., :1] if labels.shape[2] == 2 else labels[..., :3]  # without alpha
         labels = labels.max(2)
     return labels.astype(np.uint8) if labels.dtype == bool else labels

@@ -65,6 +65,8 @@ class Clip:
         Raises:
             InputError: none is left.
         """
+        # the protocol of DAVIS: the first frame is given in its semi-supervised task, the last has
+        # no flow
         frames = self.frames if include_first_last else self.frames[1:-1]
         if not frames:
             raise InputError(
@@ -110,6 +112,7 @@ def read_list(root: Path, name: str) -> list[str]:
     path = root / "ImageSets" / f"{name}.txt"
     if not path.is_file():
         return []
+    # lists made on Windows or by hand: line ends, blanks and slashes are no part of a name
     names = [line.strip().strip("/") for line in path.read_text().splitlines()]
     return [name for name in names if name]
 
@@ -163,6 +166,7 @@ def problems(tree: Tree) -> list[str]:
     clips = {clip.name: clip for clip in tree.every_clip()}
     if not clips:
         found.append("ImageSets: both split lists are empty")
+    # threads, not processes: the work is reading headers, most of it waiting for the disk
     with ThreadPoolExecutor(8) as pool:
         for lines in pool.map(_clip_problems, clips.values()):
             found += lines
@@ -206,6 +210,7 @@ def _clip_problems(clip: Clip) -> list[str]:
     ]
     for stem in sorted(set(frames) & set(masks)):
         try:
+            # headers alone: decoding 54,000 frames would take minutes
             frame, mask = image_size(clip.frame(stem)), image_size(clip.mask(stem))
         except InputError as error:
             lines.append(str(error))

@@ -18,7 +18,7 @@ def part_palette(parts: int) -> np.ndarray:
 
 
 def overlay_mask(
-    frame: np.ndarray, mask: np.ndarray, colour: Sequence[float] = HIT, strength: float = 0.5
+    frame: np.ndarray, mask: np.ndarray, *, colour: Sequence[float] = HIT, strength: float = 0.5
 ) -> np.ndarray:
     """(H, W, 3) uint8 with a mask tinted and outlined."""
     picture = frame.astype(np.float32) / 255
@@ -51,11 +51,13 @@ def overlay_parts(frame: np.ndarray, part_masks: np.ndarray, probability: np.nda
         probability: (H, W).
     """
     height, width = frame.shape[:2]
+    # of the parts alone: the saliency in them is what `probability` shows already
     share = part_masks / np.maximum(part_masks.sum(0, keepdims=True), 1e-6)
     share = np.stack(
         [cv2.resize(part, (width, height), interpolation=cv2.INTER_LINEAR) for part in share], -1
     )
     tint = share @ part_palette(len(part_masks))
+    # a quarter of the frame stays visible, to see what the part lies on
     weight = (0.75 * probability)[..., None]
     return np.clip((1 - weight) * frame + weight * tint * 255, 0, 255).astype(np.uint8)
 

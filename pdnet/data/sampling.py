@@ -38,6 +38,7 @@ def draw_augmentation(rng: np.random.Generator, crop: float) -> Augmentation:
     """Crops away 0 ... `crop` of height and of width at a random offset; flips with probability
     1/2.
     """
+    # independent draws: the aspect changes a little too, as in the authors' code
     height, width = 1 - rng.uniform(0, crop, 2)
     return Augmentation(
         rng.uniform(0, 1 - height),
@@ -126,6 +127,7 @@ class PairDataset(Dataset):
             if self.reference == "first"
             else clip.frames[rng.integers(len(clip.frames))]
         )
+        # one draw for both frames: another crop of the reference would look like motion
         draw = None if self.crop is None else draw_augmentation(rng, self.crop)
         pair = {}
         for name, frame in (("", stem), ("reference_", other)):
@@ -202,6 +204,7 @@ class EpochSampler:
         for epoch in range(first, self.epochs):
             rng = np.random.default_rng((self.seed, 10 + self.stream, epoch))
             wanted = self.steps * self.batch_size
+            # several shuffles one after another, so that no sample comes twice before all came once
             order = np.concatenate(
                 [rng.permutation(self.samples) for _ in range(-(-wanted // self.samples))]
             )

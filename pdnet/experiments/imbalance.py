@@ -75,11 +75,13 @@ def limb_scores(segmenter: ClipSegmenter, clip: Clip, threshold: float) -> dict[
     """
     near: list[float] = []
     whole: list[float] = []
+    # the first frame is its own reference: nothing moved yet
     later: Sequence[str] = clip.frames[1:]
     for seen in walk(segmenter, clip, later):
         body = body_parts(read_labels(clip.parts(seen.stem))[::COARSE, ::COARSE])
         found = seen.found.probability[::COARSE, ::COARSE] > threshold
         truth = body >= 0
+        # both masks are cut to the window: what happens elsewhere is in `J`
         window = near_limbs(body, round(LIMB_REACH * body.shape[0]))
         near.append(region_similarity(found & window, truth & window))
         whole.append(region_similarity(found, truth))

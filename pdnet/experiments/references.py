@@ -45,6 +45,7 @@ def reference_policies(
         how = {"policy": policy, "k": options.reference_k, "seed": seed}
         for name, clip in clips.items():
             segmenter = clip_segmenter(network, clip, **how)
+            # of the first clip alone: policies differ in work per frame, not per clip
             if policy not in speed:
                 speed[policy] = clip_milliseconds(segmenter)
             measured = measure_clip(segmenter, clip, flows[name], options)

@@ -40,7 +40,7 @@ SLOPES = (
     "gain at the fastest",
     "slope per level",
     "± over seeds",
-    "p",
+    P_TITLE,
     "",
 )
 
@@ -149,8 +149,10 @@ def _against_full(clips: pd.DataFrame, names: Sequence[str]) -> dict[str, dict[s
     for (name, value), (difference, _), p_value in zip(
         values.items(), tests, corrected, strict=True
     ):
+        # paired: clips that only one of them has cannot be compared
         both = full.reindex(value.index).dropna()
         interval = bootstrap_interval(value.loc[both.index].to_numpy(), both.to_numpy())
+        # of a difference of two independent means
         spread = float(np.hypot(_spread(_by_seed(clips, name)["J&F"]), full_spread))
         texts = (
             f"{difference:+.1f}",

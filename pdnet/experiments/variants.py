@@ -90,6 +90,7 @@ def run_variant(params: Path, name: str, places: Places) -> None:
             tables[kind] += [{"variant": name, "seed": seed, **row} for row in values]
     for kind, values in tables.items():
         write_table(places.out / f"{kind}.csv", values)
+    # figure 9 and the notebooks look at one network of each variant
     first = places.work / name / str(next(iter(configs)))
     link(first / "pdnet.safetensors", places.out / "pdnet.safetensors")
 

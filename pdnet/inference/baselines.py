@@ -57,6 +57,7 @@ def _score_still(clips: Sequence[Clip], still: Still, include: bool) -> dict[str
     for clip in clips:
         frames = clip.scored_frames(include)
         truths = [read_mask(clip.mask(stem)) for stem in frames]
+        # one mask for the whole clip: that is what makes the row trivial
         mask = still(clip, truths[0].shape)
         j, f = np.array([frame_scores(mask, truth) for truth in truths]).T
         scores[clip.name] = ClipScore(frames, j, f)

@@ -48,6 +48,7 @@ def evaluate(
     """
     tree = read_tree(data)
     clips, predictions = tree.clips(options.set), out / "predictions"
+    # a mask of a clip that is no longer in the list would be scored by whoever reads the folder
     shutil.rmtree(predictions, ignore_errors=True)
     predict_clips(network, clips, predictions, options=options, seed=seed)
     scores = score_folder(
@@ -64,6 +65,7 @@ def evaluate(
     write_table(
         out / "methods.csv", [{"method": name, **_shares(row)} for name, row in rows.items()]
     )
+    # once for both rows: flow is what costs here
     flows = {clip.name: clip_flows(clip) for clip in clips}
     stability = {
         "PDNet": mean_stability(clips, flows, predictions),
@@ -72,6 +74,7 @@ def evaluate(
     write_table(out / "stability.csv", [{"method": name, **row} for name, row in stability.items()])
     metrics = _metrics(rows, stability["PDNet"])
     write_json(out / "metrics.json", metrics)
+    # last, so that nothing else runs meanwhile
     speed = measure_speed(network, clips[0], frames=options.fps_frames, threshold=options.threshold)
     write_json(out / "speed.json", speed)
     return Evaluation(metrics, speed)

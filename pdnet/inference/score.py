@@ -53,6 +53,7 @@ def validate(
         frames: at most this many of a clip's scored frames; None takes all.
     """
     was_training = network.training
+    # batch norms use what training remembered, as at test time
     network.eval()
     rows = []
     for clip in clips:

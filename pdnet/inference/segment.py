@@ -86,6 +86,7 @@ class ClipSegmenter:
         self.network, self.read, self.count = network, read, count
         self.policy, self.k, self.seed = policy, k, seed
         self.device = next(network.parameters()).device
+        # least recently used first
         self._memories: OrderedDict[int, Memory | None] = OrderedDict()
 
     def _input(self, frame: np.ndarray) -> Tensor:
@@ -96,6 +97,7 @@ class ClipSegmenter:
         """Memory of a reference frame: kept, or encoded."""
         if index not in self._memories:
             self._keep(index, self.network.encode_reference(self._input(self.read(index))))
+        # the first frame serves every target, so it is never the one that is dropped
         self._memories.move_to_end(index)
         return self._memories[index]
 
@@ -122,6 +124,7 @@ class ClipSegmenter:
         ):
             # what was segmented may be a reference later, for the price of its keys and values
             self._keep(index, self.network.attention.remember(output.parts))
+        # logits are enlarged and cut after the sigmoid, not masks: a mask's staircase would cost F
         probability = resize(output.logits.float(), frame.shape[:2]).sigmoid()[0, 0].cpu().numpy()
         parts = None if output.parts is None else output.parts.masks[0].float().cpu().numpy()
         return Segmentation(probability, parts)

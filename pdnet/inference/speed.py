@@ -73,6 +73,7 @@ def _median_seconds(
         began = time.perf_counter()
         work(stem)
         if device.type == "cuda":
+            # a GPU answers before it is done
             torch.cuda.synchronize()
         seconds.append(time.perf_counter() - began)
     return float(np.median(seconds[WARM_UP:]))

@@ -77,8 +77,10 @@ def segment_video(
     """
     frames, total, rate = read_video(source)
     segmenter, writer, count = None, None, 0
-    for name, frame in progress(frames, "segment", total, unit="frame"):
+    # one frame at a time: an hour of film must not be held in memory
+    for name, frame in progress(frames, "segment", total=total, unit="frame"):
         if segmenter is None:
+            # the first frame is the only reference, so the clip's length need not be known
             segmenter = ClipSegmenter(network, lambda _, first=frame: first, 1)
         mask = segmenter.segment(0, frame).probability > threshold
         write_image(out / f"{name}.png", np.where(mask, 255, 0).astype(np.uint8))

@@ -28,6 +28,7 @@ def geometric_concentration(masks: Tensor, smoothing: float = 0.0) -> Tensor:
     """
     masks = at_least_single(masks)
     h, w = masks.shape[-2:]
+    # -1 to just below 1, the authors' grid: not symmetric, which shifts every centre alike
     v = (2.0 * torch.arange(h, device=masks.device, dtype=masks.dtype) / h - 1).view(1, 1, h, 1)
     u = (2.0 * torch.arange(w, device=masks.device, dtype=masks.dtype) / w - 1).view(1, 1, 1, w)
     masks = masks + smoothing
@@ -72,6 +73,7 @@ def area_variance(masks: Tensor) -> Tensor:
     that has all.
     """
     masks = at_least_single(masks)
+    # by its length, so that a large person and a small one count alike
     areas = F.normalize(masks.sum((2, 3)), dim=1, eps=1e-12)
     return areas.var(1, unbiased=True).mean()
 

@@ -22,6 +22,7 @@ def bce_weight(mask: Tensor, maximum: float | None) -> Tensor:
         mask: (B, 1, H, W) in 0..1.
         maximum: clamp, or None.
     """
+    # + 1 as in the authors' code, so that an empty batch divides by one
     weight = mask.numel() / ((mask >= 0.5).sum() + 1).to(torch.float32)
     return weight if maximum is None else weight.clamp(max=maximum)
 

@@ -48,6 +48,7 @@ class FeatureNetwork(nn.Module):
     @torch.no_grad()
     def forward(self, image: Tensor) -> Tensor:
         """(B, 3, H, W) RGB in 0..1 -> non-negative features (B, C, H/s, W/s)."""
+        # ReLU again: some backbones' last layer of a stage is linear
         features = self.backbone((image - self.mean) / self.std)[self.layer].relu()
         return F.normalize(features, dim=1) if self.unit else features
 

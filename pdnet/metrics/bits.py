@@ -69,6 +69,7 @@ def dilate(points: int, radius: int, grid: Grid) -> int:
         while half < reach:
             half += 1
             grown |= (wide << half) | (wide >> half)
+        # the disk's row dy is a run of 2 * reach + 1 bits, and each row holds the next shorter one
         rows[dy] = grown
     result = rows[0]
     for dy in range(1, radius + 1):

@@ -51,6 +51,7 @@ def read_prediction(path: Path, size: tuple[int, int], threshold: float | None) 
         return labels > threshold * 255
     foreground = labels > 0
     peak = labels.max(initial=0)
+    # 0/1 and 0/255 are both in use; anything between means that nobody cut the probability
     grey = peak not in BINARY or (
         peak > 0 and np.count_nonzero(labels == peak) != np.count_nonzero(foreground)
     )
@@ -122,7 +123,9 @@ def score_folder(
     if len(paths) < WORTH_WORKERS:
         workers = workers or 1
     values: dict[str, list[tuple[float, float]]] = {name: [] for name in frames}
-    for job, scored in zip(jobs, each(_score, jobs, "score", workers, unit="chunk"), strict=True):
+    for job, scored in zip(
+        jobs, each(_score, jobs, "score", workers=workers, unit="chunk"), strict=True
+    ):
         values[job.clip.name] += scored
     return {name: ClipScore(frames[name], *np.array(scored).T) for name, scored in values.items()}
 

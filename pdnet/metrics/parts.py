@@ -40,6 +40,7 @@ def agreement(found: np.ndarray, truth: np.ndarray) -> dict[str, float]:
         "ari": adjusted_rand_score(truth, found),
     }
     overlap = overlap_matrix(found, truth)
+    # parts have no names: the assignment that fits best is the fairest reading of them
     rows, columns = linear_sum_assignment(-overlap)
     return {
         **{k: float(v) for k, v in scores.items()},
@@ -51,6 +52,7 @@ def overlap_matrix(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """IoU of every found part (rows: those that occur) with every true part (columns: those that
     occur).
     """
+    # parts that occur nowhere must not enter the mean as zeros
     found_ids, found = np.unique(found, return_inverse=True)
     true_ids, truth = np.unique(truth, return_inverse=True)
     both = np.zeros((len(found_ids), len(true_ids)))
@@ -75,6 +77,7 @@ def identity(found: np.ndarray, truth: np.ndarray, frame: np.ndarray) -> dict[st
     kinds = int(truth.max(initial=0)) + 1
     parts = int(found.max(initial=0)) + 1
     frames = int(frame.max(initial=0)) + 1
+    # votes[frame, body part, found part] counts pixels
     votes = np.zeros((frames, kinds, parts))
     np.add.at(votes, (frame, truth, found), 1)
     seen, favourite = votes.sum(2) > 0, votes.argmax(2)

@@ -33,6 +33,7 @@ def flow_back(earlier: np.ndarray, later: np.ndarray) -> np.ndarray:
         came from.
     """
     size = earlier.shape[:2]
+    # half the size: a quarter of the time, and flow that ignores sensor noise
     grey = [
         cv2.cvtColor(
             cv2.resize(f, None, fx=FLOW_SCALE, fy=FLOW_SCALE, interpolation=cv2.INTER_AREA),
@@ -80,6 +81,7 @@ def flicker(masks: Sequence[np.ndarray], flows: Sequence[np.ndarray]) -> float:
         # the frame after, seen from here: this frame's labels brought forward must differ from it
         # where it blinks
         gone = brought(before != masks[i], flows[i]) & (brought(before, flows[i]) == masks[i + 1])
+        # a tenth of the mask: thinner flicker is the flow's own noise at outlines
         blinks += np.count_nonzero(gone) > BLINK_SHARE * max(1, np.count_nonzero(masks[i]))
     return 100 * blinks / (len(masks) - 2)
 

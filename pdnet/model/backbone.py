@@ -68,6 +68,7 @@ class TimmBackbone(Backbone):
         super().__init__()
         import timm
 
+        # once to ask for its strides, then with those that are wanted alone
         whole = timm.create_model(name, pretrained=False, features_only=True)
         reductions = whole.feature_info.reduction()
         missing = [s for s in STRIDES if s not in reductions]
@@ -142,6 +143,7 @@ def load_pretrained(backbone: Backbone, name: str, weights: str) -> None:
             f"model.weights: {weights} has no entry '{missing[0]}' ({len(missing)} missing) for {name}"
         )
     _check_shapes(wanted, state, weights)
+    # the classifier's last layers are left behind
     backbone.load_state_dict({key: state[key] for key in wanted})
 
 
@@ -222,6 +224,7 @@ def _load_timm(backbone: TimmBackbone, name: str, state: dict[str, Tensor]) -> N
             raise InputError(
                 f"model.weights: {len(state)} entries do not fit {name}, which has {len(wanted)}"
             )
+        # the package's entries have other names in timm's order (checked: a cat is a cat, 0.77)
         state = dict(zip(wanted, state.values(), strict=True))
     _check_shapes(wanted, state, name)
     body = backbone.body.state_dict()

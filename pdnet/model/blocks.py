@@ -14,6 +14,7 @@ def conv_bn_relu(
 ) -> nn.Sequential:
     """Convolution (no bias, same size) -> batch norm -> ReLU."""
     layers: list[nn.Module] = [
+        # no bias: the batch norm behind it has one
         nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, groups=groups, bias=False),
         nn.BatchNorm2d(outputs),
     ]
@@ -56,9 +57,11 @@ def frozen_statistics(norms: Sequence[nn.BatchNorm2d]) -> Iterator[None]:
     before = [(norm.momentum, norm.num_batches_tracked.clone()) for norm in norms]
     try:
         for norm in norms:
+            # a momentum of 0 normalises by the batch and leaves the running figures as they are
             norm.momentum = 0.0
         yield
     finally:
         for norm, (momentum, count) in zip(norms, before, strict=True):
             norm.momentum = momentum
+            # counted up even so; a checkpoint would differ by it
             norm.num_batches_tracked.copy_(count)

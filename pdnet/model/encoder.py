@@ -40,6 +40,7 @@ class Encoder(nn.Module):
         )
         self.heads = nn.ModuleList(nn.Conv2d(channels, 1, 3, padding=1) for _ in range(4))
         initialise(self)
+        # after `initialise`, which must not touch trained weights
         self.backbone = backbone
         self.register_buffer("mean", torch.tensor(backbone.mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(backbone.std).view(1, 3, 1, 1), persistent=False)
@@ -69,6 +70,7 @@ class Encoder(nn.Module):
         top = laterals[3]
         levels = []
         for i in (2, 1, 0):
+            # from coarse to fine
             top = resize(top, laterals[i].shape[-2:])
             levels.append(top)  # the auxiliary heads see the already upsampled maps
             joined = top * laterals[i] if self.fusion == "multiply" else top + laterals[i]

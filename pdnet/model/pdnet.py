@@ -100,6 +100,7 @@ class PDNet(nn.Module):
             )
             self.fusion = SpatiotemporalFusion(config.channels, config.part_channels)
         self.head = nn.Conv2d(config.channels, 1, 3, padding=1)
+        # its logits start near 0: a probability of one half everywhere
         initialise(self.head)
 
     @property

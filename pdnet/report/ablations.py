@@ -113,9 +113,15 @@ def imbalance_figure(variants: Path) -> Figure:
         name: place for place, name in enumerate(means.variant.unique())
     }  # colour and dodge, the same on both sides
     for name, group in means.groupby("variant"):
-        _by_level(left, group, "J_limbs", NAMES.get(name, name), order[name])
+        _by_level(left, group, value="J_limbs", label=NAMES.get(name, name), place=order[name])
     for other, group in imbalance_gains(rows).groupby("other"):
-        _by_level(right, group, "gain", f"full minus {NAMES.get(other, other)}", order[other])
+        _by_level(
+            right,
+            group,
+            value="gain",
+            label=f"full minus {NAMES.get(other, other)}",
+            place=order[other],
+        )
     right.axhline(0, color="grey", lw=1)
     left.set(ylabel="J near forearms and shins (%)")
     right.set(ylabel="gain in J near the limbs (points)")
@@ -125,7 +131,7 @@ def imbalance_figure(variants: Path) -> Figure:
     return figure
 
 
-def _by_level(axis: Axes, rows: pd.DataFrame, value: str, label: str, place: int) -> None:
+def _by_level(axis: Axes, rows: pd.DataFrame, *, value: str, label: str, place: int) -> None:
     """Mean over seeds at each level, with their standard deviation as bars; dodged, so that bars
     don't hide each other.
     """

@@ -54,6 +54,7 @@ def methods_figure(
         set_name: split.
     """
     clips = {clip.name: clip for clip in read_tree(data).clips(set_name)}
+    # the first method's own first mask is held still: how much is tracking worth to it?
     still, rows = next(iter(methods.values())), []
     for name, stem in frames.items():
         clip = clips[name]

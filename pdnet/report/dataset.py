@@ -105,7 +105,12 @@ def entropies(data: Path, name: str) -> pd.DataFrame:
     clips = read_tree(data).every_clip()
     with ThreadPoolExecutor(cores()) as pool:  # reading and counting let go of Python's lock
         values = list(
-            progress(pool.map(clip_entropy, clips), f"GLCM entropy of {name}", len(clips), "clip")
+            progress(
+                pool.map(clip_entropy, clips),
+                f"GLCM entropy of {name}",
+                total=len(clips),
+                unit="clip",
+            )
         )
     return pd.DataFrame({"data set": name, "clip": [c.name for c in clips], "entropy": values})
 

@@ -104,7 +104,12 @@ def worst_table(frames: pd.DataFrame, count: int = 10) -> pd.DataFrame:
 
 
 def worst_figure(
-    data: Path, results: Path, frames: pd.DataFrame, count: int = 4, set_name: str = "val"
+    data: Path,
+    results: Path,
+    frames: pd.DataFrame,
+    *,
+    count: int = 4,
+    set_name: str = "val",
 ) -> Figure:
     """Frame, truth and error map of the worst frame of each of the worst clips."""
     worst = frames.loc[frames.groupby("clip")["J&F"].idxmin()].sort_values("J&F").head(count)

@@ -31,6 +31,7 @@ def save(figure: Figure, folder: Path | str | None, name: str) -> Image:
     png, svg = io.BytesIO(), io.BytesIO()
     figure.savefig(png, format="png")
     if folder is not None:
+        # no date in the file: the same figure is the same bytes
         figure.savefig(svg, format="svg", metadata={"Date": None})
         for suffix, content in (("png", png), ("svg", svg)):
             path = Path(folder) / f"{name}.{suffix}"
@@ -49,6 +50,7 @@ def tile(
     rows: Sequence[Sequence[np.ndarray]],
     titles: Sequence[str],
     labels: Sequence[str],
+    *,
     height: float = 2.1,
 ) -> Figure:
     """A table of pictures with column titles and row labels."""

@@ -83,7 +83,7 @@ def execute_all(config: Config, names: list[str]) -> list[Path]:
     """
     names = names or sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb"))
     jobs = [_job(config, name) for name in names]
-    each(_execute, jobs, "notebooks", config.machine.workers, unit="notebook")
+    each(_execute, jobs, "notebooks", workers=config.machine.workers, unit="notebook")
     _track(config, names)
     return [page for _, page, _ in jobs]
 

@@ -64,6 +64,7 @@ def curves_figure(
         for number, (run, row) in enumerate(runs.iterrows()):
             values = curve(run, metric)
             if "loss" in metric:
+                # single steps differ by their batch; a median of nine shows the trend
                 values = values.rolling(9, min_periods=1).median()
             axis.plot(
                 values.index,

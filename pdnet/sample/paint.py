@@ -23,6 +23,7 @@ class Canvas:
 
     def __init__(self, background: np.ndarray) -> None:
         self.colour = background
+        # one byte a pixel: 25 people of ten parts at most
         self.labels = np.zeros(background.shape[:2], np.uint8)
 
     def fill(

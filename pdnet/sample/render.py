@@ -77,7 +77,7 @@ def render_clips(
     jobs: list[tuple[Path, SceneScript, int, bool]] = []
     for clip in clips:
         jobs += [(root, clip, number, between) for number in range(0, clip.frames, CHUNK)]
-    each(_render_chunk, jobs, "render clips", workers, unit="chunk")
+    each(_render_chunk, jobs, "render clips", workers=workers, unit="chunk")
     for split in ("train", "val"):
         write_text(
             root / "ImageSets" / f"{split}.txt",
@@ -85,7 +85,7 @@ def render_clips(
         )
 
 
-def render_images(root: Path, count: int, seed: int, workers: int = 0) -> None:
+def render_images(root: Path, count: int, *, seed: int, workers: int = 0) -> None:
     """Renders `count` single images of people to `root/Images/sample`, for the alternating image
     steps.
     """
@@ -93,7 +93,7 @@ def render_images(root: Path, count: int, seed: int, workers: int = 0) -> None:
         _render_image,
         [(root, seed, i) for i in range(count)],
         "render images",
-        workers,
+        workers=workers,
         unit="image",
     )
 
@@ -103,10 +103,12 @@ def _digest(clip: SceneScript, number: int) -> str:
 
 
 def _render_chunk(job: tuple[Path, SceneScript, int, bool]) -> None:
-    """Renders `CHUNK` frames of a clip and their truth; a marker with the script's hash says that they
+    """Renders `CHUNK` frames of a clip and their truth; a marker with the script's hash says that
+    they
     are done.
     """
     root, clip, first, between = job
+    # the marker holds the script's hash: another script of the same name is rendered anew
     done = root / "Joints" / clip.name / f"{first:05d}.json"
     if done.is_file() and f'"script": "{_digest(clip, first)}"' in done.read_text():
         return
@@ -117,7 +119,11 @@ def _render_chunk(job: tuple[Path, SceneScript, int, bool]) -> None:
             continue
         frame, stem = scene.render(number), f"{number:05d}"
         folder = "Keyframes" if annotated else "Frames"
-        write_image(root / folder / "480p" / clip.name / f"{stem}.jpg", frame.colour, JPEG_QUALITY)
+        write_image(
+            root / folder / "480p" / clip.name / f"{stem}.jpg",
+            frame.colour,
+            jpeg_quality=JPEG_QUALITY,
+        )
         if annotated:
             write_image(root / "Annotations" / "480p" / clip.name / f"{stem}.png", frame.mask)
         # parts of every frame: the truth about motion between annotated frames too
@@ -144,9 +150,10 @@ def _render_image(job: tuple[Path, int, int]) -> None:
     folder, stem = root / "Images" / "sample", f"{index:05d}"
     if (folder / "mask" / f"{stem}.png").is_file() and (folder / "img" / f"{stem}.jpg").is_file():
         return
+    # of its own number, so that a longer series begins with the shorter one's images
     rng = np.random.default_rng((seed, index))
     frame = Scene(random_clip(rng)).render(int(rng.integers(0, 60)))
-    write_image(folder / "img" / f"{stem}.jpg", frame.colour, JPEG_QUALITY)
+    write_image(folder / "img" / f"{stem}.jpg", frame.colour, jpeg_quality=JPEG_QUALITY)
     write_image(folder / "mask" / f"{stem}.png", frame.mask)
 
 

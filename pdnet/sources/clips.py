@@ -89,8 +89,9 @@ def download(config: Config, source: Path, raw: Path) -> None:
     else:
         bring_pp_humanseg(_root(config, source), raw, workers)
     if "sample" in data.image_sets:
-        render_images(raw, data.sample_images, config.seed, workers)
-    bring_image_sets([s for s in data.image_sets if s != "sample"], data.image_root, raw, workers)
+        render_images(raw, data.sample_images, seed=config.seed, workers=workers)
+    others = [name for name in data.image_sets if name != "sample"]
+    bring_image_sets(others, root=data.image_root, raw=raw, workers=workers)
     check(read_tree(raw))
 
 
@@ -104,6 +105,7 @@ def _start_anew_if_other(raw: Path, identity: dict) -> None:
         except json.JSONDecodeError:
             pass
     if raw.is_dir():
+        # frames of two sources in one tree would be scored as one data set
         shutil.rmtree(raw)
 
 
@@ -135,6 +137,7 @@ def link_folder(source: Path, target: Path) -> None:
         link = target / name
         if not link.is_symlink():
             link.unlink(missing_ok=True)
+            # absolute, so that it holds wherever the tree is read from
             link.symlink_to(path.resolve())
 
 
@@ -244,7 +247,7 @@ def bring_pp_humanseg(root: Path, raw: Path, workers: int) -> None:
         write_text(
             raw / "ImageSets" / f"{name}.txt", "".join(clip + "\n" for clip in sorted(clips))
         )
-    each(_bring_pp_frame, jobs, "PP-HumanSeg14K", workers, unit="frame")
+    each(_bring_pp_frame, jobs, "PP-HumanSeg14K", workers=workers, unit="frame")
 
 
 def split_frame_name(path: str) -> tuple[str, str]:

@@ -53,17 +53,21 @@ def _download(url: str, target: Path) -> None:
     try:
         headers = {"Range": f"bytes={have}-"} if have else {}
         with requests.get(url, headers=headers, stream=True, timeout=60) as answer:
+            # the server has no more bytes than we: the last run stopped between download and rename
             if answer.status_code == 416:  # the part is whole already
                 part.rename(target)
                 return
             answer.raise_for_status()
+            # a server that ignores the range sends the whole file again
             resumed = have > 0 and answer.status_code == 206
             start = have if resumed else 0
             size = answer.headers.get("Content-Length")
             total = start + int(size) if size else None
             with (
                 part.open("ab" if resumed else "wb") as stream,
-                progress(None, target.name, total, "B", initial=start, unit_scale=True) as bar,
+                progress(
+                    None, target.name, total=total, unit="B", initial=start, unit_scale=True
+                ) as bar,
             ):
                 for block in answer.iter_content(CHUNK):
                     stream.write(block)

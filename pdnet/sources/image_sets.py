@@ -25,7 +25,7 @@ FOLDERS = {
 
 
 def bring_image_sets(
-    names: Sequence[str], root: str | None, raw: Path, workers: int
+    names: Sequence[str], *, root: str | None, raw: Path, workers: int
 ) -> dict[str, int]:
     """Brings image sets to `raw/Images/<set>/{img,mask}`; images are links, masks 0/255.
 
@@ -46,7 +46,9 @@ def bring_image_sets(
                 f"data.image_sets names {name}: set data.image_root to the folder with {FOLDERS[name][0]}/"
             )
         jobs = _pairs(name, Path(root))
-        made = each(_bring_pair, [(raw, name, *job) for job in jobs], name, workers, unit="image")
+        made = each(
+            _bring_pair, [(raw, name, *job) for job in jobs], name, workers=workers, unit="image"
+        )
         counts[name] = sum(made)
         sys.stderr.write(f"{name}: {counts[name]} images (the paper has {PAPER_COUNTS[name]:,})\n")
     return counts
@@ -89,6 +91,7 @@ def _coco_pairs(root: Path) -> list[tuple[str, Path, object]]:
         images = {image["id"]: image for image in tables["images"]}
         people: dict[int, list[object]] = {}
         for annotation in tables["annotations"]:
+            # a crowd's run lengths cover whole stands: no mask of a person
             if annotation["category_id"] == person and not annotation.get("iscrowd", 0):
                 people.setdefault(annotation["image_id"], []).append(annotation["segmentation"])
     except (json.JSONDecodeError, KeyError, StopIteration, TypeError) as error:

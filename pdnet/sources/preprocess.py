@@ -68,7 +68,7 @@ def preprocess(raw: Path, out: Path, config: PreprocessConfig, workers: int = 0)
         jobs.append(_job(mask, folder / "mask" / f"{image.stem}.png", "mask", config, like=image))
     _start_anew_if_other(out, config)
     chunks = [jobs[i : i + 16] for i in range(0, len(jobs), 16)]
-    each(_run, chunks, f"resize to {config.short_side}p", workers, unit="16 files")
+    each(_run, chunks, f"resize to {config.short_side}p", workers=workers, unit="16 files")
     _remove_others(out, {job.target for job in jobs})
     for name in SETS:
         write_text(
@@ -123,6 +123,7 @@ def _run(jobs: list[Job]) -> None:
 def _done(job: Job) -> bool:
     """True where the target is newer than its source and has the size that is wanted."""
     try:
+        # older than its source: the source changed after it was made
         if job.target.stat().st_mtime_ns < job.source.stat().st_mtime_ns:
             return False
         return image_size(job.target) == resized(image_size(job.like or job.source), job.short_side)
@@ -137,7 +138,9 @@ def _convert(job: Job) -> None:
             link(job.source, job.target)
             return
         frame = read_frame(job.source)
-        write_image(job.target, _scaled(frame, job.short_side, cv2.INTER_AREA), job.quality)
+        write_image(
+            job.target, _scaled(frame, job.short_side, cv2.INTER_AREA), jpeg_quality=job.quality
+        )
         return
     labels = read_labels(job.source)
     if job.kind == "labels":
@@ -162,6 +165,7 @@ def _scaled(image: np.ndarray, short_side: int, how: int) -> np.ndarray:
     height, width = resized(image.shape[:2], short_side)
     if (height, width) == image.shape[:2]:
         return image
+    # area averaging enlarges by repeating pixels
     if min(height, width) > min(image.shape[:2]) and how == cv2.INTER_AREA:
         how = cv2.INTER_LINEAR
     return cv2.resize(image, (width, height), interpolation=how)

@@ -19,6 +19,7 @@ def parameter_groups(
     basis are heads.
     """
     backbone = list(network.encoder.backbone.parameters())
+    # by identity: parameters compare elementwise
     known = {id(p) for p in backbone}
     everything = [*network.parameters(), *loss.parameters()]
     return backbone, [p for p in everything if p.requires_grad and id(p) not in known]

@@ -28,8 +28,10 @@ def part_health(parts: Parts, basis: Tensor | None = None) -> dict[str, float]:
     """
     masks = parts.masks.float()
     areas = masks.sum((0, 2, 3))
+    # over the batch: a part may well be hidden in one frame
     shares = areas / areas.sum().clamp_min(1e-6)
     health = {"live_parts": float((shares > LIVE_SHARE).sum())}
+    # background pixels may split as they like: only the portrait's entropy matters
     weight = parts.saliency_logits.float().sigmoid()
     entropy = -(parts.predictions.float().clamp_min(1e-8).log() * parts.predictions.float()).sum(
         1, keepdim=True

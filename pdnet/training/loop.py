@@ -129,7 +129,10 @@ class Training:
             InputError: the loss is not finite, or something cannot be written.
         """
         resumed = load_state(
-            self.state_file, self.progress.fingerprint, self.modules, self.raw_optimiser
+            self.state_file,
+            self.progress.fingerprint,
+            modules=self.modules,
+            optimiser=self.raw_optimiser,
         )
         if resumed:
             self.progress = resumed
@@ -137,13 +140,14 @@ class Training:
         run = self._start_run(resumed is not None)
         with tracked(run, Stopped, KeyboardInterrupt), Interruption() as stop:
             batches = {kind: self.batches(kind) for kind in set(self.kinds)}
-            with progress(None, "train", self.total, "step", initial=self.done) as bar:
+            with progress(None, "train", total=self.total, unit="step", initial=self.done) as bar:
                 while self.progress.epoch < self.config.train.epochs:
-                    self._epoch(batches, run, bar, stop)
+                    self._epoch(batches=batches, run=run, bar=bar, stop=stop)
             return self._finish(run)
 
     def _epoch(
         self,
+        *,
         batches: Mapping[str, Iterator[dict[str, Tensor]]],
         run: Run,
         bar: tqdm,
@@ -312,7 +316,12 @@ class Training:
         run.metrics(row["step"], **named)
 
     def _save(self) -> None:
-        save_state(self.state_file, self.progress, self.modules, self.raw_optimiser)
+        save_state(
+            self.state_file,
+            self.progress,
+            modules=self.modules,
+            optimiser=self.raw_optimiser,
+        )
         write_table(self.out / "history.csv", self.progress.history)
         write_table(self.out / "validation.csv", self.progress.validation)
 

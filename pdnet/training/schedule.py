@@ -12,6 +12,7 @@ def decay(config: TrainConfig, iteration: int, total: int, epoch: int) -> float:
     The power 0.9 and the halving from epoch 6 are the authors' code's; the paper gives only the
     maximum rates.
     """
+    # on top of the decay, as COSNet's code has it and the authors inherited it
     late = config.late_factor if epoch >= config.late_epoch else 1.0
     return late * (1 - iteration / total) ** config.power
 

@@ -64,6 +64,7 @@ def fingerprint(config: Config, data: str) -> str:
 def save_state(
     path: Path,
     progress: Progress,
+    *,
     modules: dict[str, torch.nn.Module],
     optimiser: torch.optim.Optimizer,
 ) -> None:
@@ -79,7 +80,11 @@ def save_state(
 
 
 def load_state(
-    path: Path, wanted: str, modules: dict[str, torch.nn.Module], optimiser: torch.optim.Optimizer
+    path: Path,
+    wanted: str,
+    *,
+    modules: dict[str, torch.nn.Module],
+    optimiser: torch.optim.Optimizer,
 ) -> Progress | None:
     """Restores an unfinished training with the same fingerprint; None where there is none (it
     starts anew).
@@ -87,6 +92,7 @@ def load_state(
     if not path.is_file():
         return None
     try:
+        # `weights_only`: a state file from elsewhere must not run code
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         reason = str(error).splitlines()[0][:100]
@@ -94,6 +100,7 @@ def load_state(
             f"{path}: damaged training state ({reason}); delete it to start anew"
         ) from error
     progress = Progress(**state["progress"])
+    # another training's state, or a finished one: both start anew
     if progress.fingerprint != wanted or progress.finished:
         return None
     for name, module in modules.items():

@@ -10,7 +10,9 @@ from pdnet.report.failures import in_common, inside_clips, worst_kinds
 
 
 def table(slope: float, clips: int = 7, frames: int = 12, hard: int = 0) -> pd.DataFrame:
-    """Frames whose J&F falls with motion by `slope`; the first `hard` clips are worse and move more."""
+    """Frames whose J&F falls with motion by `slope`; the first `hard` clips are worse and move
+    more.
+    """
     rng, rows = np.random.default_rng(0), []
     for clip in range(clips):
         for frame in range(frames):

@@ -33,7 +33,7 @@ def test_rendering_makes_a_sound_tree_and_resumes(tmp_path):
     script = small_script(tmp_path / "scenes.yaml")
     for _ in range(2):
         render_clips(read_scenes(script), tmp_path / "raw", 1)
-        render_images(tmp_path / "raw", 2, 0, 1)
+        render_images(tmp_path / "raw", 2, seed=0, workers=1)
     tree = read_tree(tmp_path / "raw")
     assert problems(tree) == [] and tree.clips("val")[0].frames == ("00000", "00005")
     names = {p.name for p in (tmp_path / "raw/Frames/480p/lecture/museum").iterdir()}

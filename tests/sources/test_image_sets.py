@@ -22,7 +22,9 @@ def test_eg1800_labels_are_0_and_1_and_gone_photographs_do_not_shift_the_pairs(t
         save_image(root / f"Labels/{i:05d}.png", label)
         if i != 2:  # a photograph that its owner took down
             save_image(root / f"Images/{i:05d}.png", np.full((30, 40, 3), i, np.uint8))
-    counts = bring_image_sets(["eg1800"], str(tmp_path / "sets"), tmp_path / "raw", 1)
+    counts = bring_image_sets(
+        ["eg1800"], root=str(tmp_path / "sets"), raw=tmp_path / "raw", workers=1
+    )
     pairs = image_pairs(tmp_path / "raw")
     assert counts == {"eg1800": 2} and [a.stem for a, _ in pairs] == ["00001", "00003"]
     for image, mask in pairs:
@@ -74,7 +76,9 @@ def test_coco_is_the_union_of_people_that_are_no_crowd_of_at_least_5000_pixels(t
     (root / "annotations/instances_train2017.json").write_text(json.dumps(tables))
     for image in images:
         save_image(root / "train2017" / image["file_name"], np.zeros((200, 300, 3), np.uint8))
-    counts = bring_image_sets(["coco_person"], str(tmp_path / "sets"), tmp_path / "raw", 1)
+    counts = bring_image_sets(
+        ["coco_person"], root=str(tmp_path / "sets"), raw=tmp_path / "raw", workers=1
+    )
     ((_, mask),) = image_pairs(tmp_path / "raw")
     assert counts == {"coco_person": 1} and mask.stem == f"{1:012d}"
     assert (
@@ -86,6 +90,6 @@ def test_coco_is_the_union_of_people_that_are_no_crowd_of_at_least_5000_pixels(t
 
 def test_image_sets_need_their_folder(tmp_path):
     with pytest.raises(InputError, match="data.image_root"):
-        bring_image_sets(["supervisely"], None, tmp_path, 1)
+        bring_image_sets(["supervisely"], root=None, raw=tmp_path, workers=1)
     with pytest.raises(InputError, match="SuperviselyPerson/img"):
-        bring_image_sets(["supervisely"], str(tmp_path), tmp_path / "raw", 1)
+        bring_image_sets(["supervisely"], root=str(tmp_path), raw=tmp_path / "raw", workers=1)
