@@ -75,6 +75,7 @@ def test_the_imbalance_experiment_says_what_the_numbers_say(growth, says):
                 table.append({"variant": variant, "seed": seed, "level": level, "J_limbs": j})
     slopes = tables.imbalance_slopes(pd.DataFrame(table))
     assert says in slopes.loc["without IPDA and fusion", ""]
+    assert "corrected" in conclusion(slopes)
     assert slopes.loc["without IPDA and fusion", "slope per level"] == pytest.approx(
         100 * growth, abs=0.5
     )

@@ -35,16 +35,19 @@ class Watch:
         ] = {}  # of a resolved Config; kept, so that an id stays one
 
     def know(self, config: Config, where: str) -> Config:
-        # a variant's seed is one of ablation.seeds, not the file's
-        if not where.startswith("ablation.variants"):
-            self.sections[id(config)] = ("", config)
+        self.sections[id(config)] = ("", config)
+        if where.startswith("ablation.variants"):
+            self.variants.add(id(config))
         for name in pdnet.config.SECTIONS:
             section = config.__dict__[name]
             self.sections[id(section)] = (f"{name}.", section)
         return config
 
     def note(self, section: Section, name: str) -> None:
-        if id(section) in self.sections and name in type(section).model_fields:
+        if id(section) not in self.sections or name not in type(section).model_fields:
+            return
+        # a variant's seed is one of ablation.seeds, not the file's
+        if name != "seed" or id(section) not in self.variants:
             self.reads[self.stage].add(self.sections[id(section)][0] + name)
 
 
