@@ -20,8 +20,8 @@ WORTH_WORKERS = 200  # fewer frames are scored sooner than workers start
 
 
 @dataclass(frozen=True)
-class Job:
-    """Frames of a clip to score."""
+class Chunk:
+    """Frames of a clip that a worker scores."""
 
     clip: Clip
     predictions: Path
@@ -62,7 +62,7 @@ def read_prediction(path: Path, size: tuple[int, int], threshold: float | None) 
     return foreground
 
 
-def _score(job: Job) -> list[tuple[float, float]]:
+def _score(job: Chunk) -> list[tuple[float, float]]:
     """J and F of every frame of a job."""
     values = []
     for stem in job.frames:
@@ -115,11 +115,11 @@ def score_folder(
         raise InputError(
             "\n".join([f"{predictions}: {len(missing)} prediction(s) missing", *shown])
         )
-    jobs: list[Job] = []
+    jobs: list[Chunk] = []
     for clip in clips:
         stems = frames[clip.name]
         chunks = [stems[start : start + CHUNK] for start in range(0, len(stems), CHUNK)]
-        jobs += [Job(clip, predictions, chunk, threshold) for chunk in chunks]
+        jobs += [Chunk(clip, predictions, chunk, threshold) for chunk in chunks]
     if len(paths) < WORTH_WORKERS:
         workers = workers or 1
     values: dict[str, list[tuple[float, float]]] = {name: [] for name in frames}

@@ -169,7 +169,7 @@ def factors_figure(frames: pd.DataFrame) -> Figure:
         rhos = inside_clips(frames, name)
         said = "the same in all frames of a clip"
         if rhos:
-            said = f"rho = {np.mean(rhos):+.2f} inside {len(rhos)} clips"
+            said = f"rho = {np.mean(rhos):+.2f} inside {len(rhos)} clip(s)"
         axis.set(xlabel=meaning, ylabel="J, F (%)", title=f"{name}: {said}")
         axis.xaxis.label.set_size(9)
         if name == "people":

@@ -20,7 +20,7 @@ from pdnet.errors import InputError
 
 
 @dataclass(frozen=True)
-class Job:
+class Conversion:
     """One file to resize or link.
 
     Attributes:
@@ -59,7 +59,7 @@ def preprocess(raw: Path, out: Path, config: PreprocessConfig, workers: int = 0)
     tree = read_tree(raw)
     check(tree)
     pairs = image_pairs(raw)
-    jobs: list[Job] = []
+    jobs: list[Conversion] = []
     for clip in tree.every_clip():
         jobs += _clip_jobs(clip, out, config)
     for image, mask in pairs:
@@ -88,11 +88,11 @@ def _start_anew_if_other(out: Path, config: PreprocessConfig) -> None:
 
 def _job(
     source: Path, target: Path, kind: str, config: PreprocessConfig, like: Path | None = None
-) -> Job:
-    return Job(source, target, kind, config.short_side, config.jpeg_quality, like)
+) -> Conversion:
+    return Conversion(source, target, kind, config.short_side, config.jpeg_quality, like)
 
 
-def _clip_jobs(clip: Clip, out: Path, config: PreprocessConfig) -> list[Job]:
+def _clip_jobs(clip: Clip, out: Path, config: PreprocessConfig) -> list[Conversion]:
     jobs = []
     for stem in clip.frames:
         jobs.append(
@@ -114,13 +114,13 @@ def _clip_jobs(clip: Clip, out: Path, config: PreprocessConfig) -> list[Job]:
     return jobs
 
 
-def _run(jobs: list[Job]) -> None:
+def _run(jobs: list[Conversion]) -> None:
     for job in jobs:
         if not _done(job):
             _convert(job)
 
 
-def _done(job: Job) -> bool:
+def _done(job: Conversion) -> bool:
     """True where the target is newer than its source and has the size that is wanted."""
     try:
         # older than its source: the source changed after it was made
@@ -131,7 +131,7 @@ def _done(job: Job) -> bool:
         return False
 
 
-def _convert(job: Job) -> None:
+def _convert(job: Conversion) -> None:
     if job.kind == "frame":
         size = image_size(job.source)
         if resized(size, job.short_side) == size and job.source.suffix.lower() in (".jpg", ".jpeg"):
