@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import http.server
+import threading
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from pdnet.cli import app
-from tests.helpers import TINY, make_tree, write_params
+from tests.helpers import TINY, Server, make_tree, write_params
 
 
 @pytest.fixture(scope="session")
@@ -44,3 +46,12 @@ def tree(tmp_path) -> Path:
 @pytest.fixture
 def tiny_params(tmp_path) -> Path:
     return write_params(tmp_path / "params.yaml", **TINY)
+
+
+@pytest.fixture
+def server():
+    Server.ranges, Server.broken = [], False
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{running.server_port}/davis.zip"
+        running.shutdown()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import http.server
 import zlib
 from pathlib import Path
 
@@ -11,7 +12,8 @@ import numpy as np
 import torch
 import yaml
 
-from pdnet.config import with_values
+from pdnet.config import ModelConfig, with_values
+from pdnet.model import PDNet
 
 ROOT = Path(__file__).parent.parent
 GOLDEN, GOLDEN_MODEL = ROOT / "tests/golden", ROOT / "tests/golden_model"
@@ -108,3 +110,37 @@ def image_by_rule(phase: float, height: int = 96, width: int = 96) -> torch.Tens
     return torch.from_numpy(
         (np.sin(phase + 0.013 * i) + 0.5 * np.cos(0.0007 * i * i + phase)).astype(np.float32)
     )
+
+
+def small(**changes) -> PDNet:
+    """A network of three parts with drawn weights, the same each time."""
+    torch.manual_seed(0)
+    values = {
+        "backbone": "resnet18",
+        "weights": "none",
+        "channels": 16,
+        "part_channels": 8,
+        "attention_channels": 8,
+    }
+    return PDNet(ModelConfig(**{**values, "parts": 3, **changes})).eval()
+
+
+class Server(http.server.BaseHTTPRequestHandler):
+    """Serves one file with ranges, and breaks off the first answer in the middle."""
+
+    content, ranges, broken = b"", [], False
+
+    def do_GET(self):
+        start = int((self.headers.get("Range") or "bytes=0-").removeprefix("bytes=").rstrip("-"))
+        Server.ranges.append(start)
+        body = self.content[start:]
+        self.send_response(206 if start else 200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if not Server.broken:
+            Server.broken = True
+            body = body[: len(body) // 2]
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass

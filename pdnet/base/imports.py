@@ -65,18 +65,21 @@ def reached(entry: Path, package: Path = PACKAGE) -> set[Path]:
 
 def _only_says(file: Path) -> bool:
     """True for an `__init__` with nothing but a docstring."""
-    return file.name == "__init__.py" and len(ast.parse(file.read_text()).body) <= 1
+    if file.name != "__init__.py":
+        return False
+    body = ast.parse(file.read_text()).body
+    return not body or (len(body) == 1 and ast.get_docstring(ast.Module(body, [])) is not None)
 
 
-def code_hash(*modules: str) -> str:
+def code_hash(*modules: str, package: Path = PACKAGE) -> str:
     """SHA-256 over the files that the named modules are and reach:
     `code_hash("pdnet.training.loop")`.
     """
     files: set[Path] = set()
     for name in modules:
-        entry = list(module_files(name))[-1]
-        files |= {entry, *reached(entry)}
+        entry = list(module_files(name, package))[-1]
+        files |= {entry, *reached(entry, package)}
     digest = hashlib.sha256()
     for file in sorted(files):
-        digest.update(f"{file.relative_to(PACKAGE)} {file_hash(file)}\n".encode())
+        digest.update(f"{file.relative_to(package)} {file_hash(file)}\n".encode())
     return digest.hexdigest()

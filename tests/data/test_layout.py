@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pdnet.data.layout import check, image_pairs, problems, read_tree
+from pdnet.data.layout import Clip, check, image_pairs, problems, read_tree
 from pdnet.errors import InputError
 from tests.helpers import TINY, make_tree, save_image, write_params
 
@@ -103,3 +103,16 @@ def test_an_image_without_mask_is_named(tmp_path):
     (tmp_path / "Images/x/mask").mkdir()
     with pytest.raises(InputError, match="x/1: image without mask"):
         image_pairs(tmp_path)
+
+
+def test_the_first_and_last_annotated_frame_are_not_scored_unless_asked_for(tree):
+    clip = read_tree(tree).clips("val")[0]
+    assert clip.scored_frames() == clip.frames[1:-1]
+    assert clip.scored_frames(include_first_last=True) == clip.frames
+
+
+def test_a_clip_of_two_frames_has_none_to_score_without_its_first_and_last(tmp_path):
+    clip = Clip(tmp_path, "b/short", ("00000", "00005"))
+    with pytest.raises(InputError, match=r"b/short: 2 annotated frame.*--include-first-last"):
+        clip.scored_frames()
+    assert clip.scored_frames(include_first_last=True) == ("00000", "00005")

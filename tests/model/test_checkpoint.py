@@ -9,30 +9,7 @@ from pdnet.config import ModelConfig
 from pdnet.errors import InputError
 from pdnet.model import PDNet
 from pdnet.model.checkpoint import load_network, save_network, take_encoder
-from pdnet.official import network_from_state_dict
-from tests.helpers import official_state
-
-
-@pytest.fixture(scope="module")
-def state():
-    return official_state()
-
-
-@pytest.fixture(scope="module")
-def network(state):
-    return network_from_state_dict(state).eval()
-
-
-def small(**changes) -> PDNet:
-    torch.manual_seed(0)
-    values = {
-        "backbone": "resnet18",
-        "weights": "none",
-        "channels": 16,
-        "part_channels": 8,
-        "attention_channels": 8,
-    }
-    return PDNet(ModelConfig(**{**values, "parts": 3, **changes})).eval()
+from tests.helpers import small
 
 
 def test_a_checkpoint_alone_rebuilds_its_network(tmp_path):

@@ -8,18 +8,7 @@ import torch
 from pdnet.bench import giga_macs
 from pdnet.config import ModelConfig
 from pdnet.model import PDNet
-from pdnet.official import network_from_state_dict
-from tests.helpers import official_state
-
-
-@pytest.fixture(scope="module")
-def state():
-    return official_state()
-
-
-@pytest.fixture(scope="module")
-def network(state):
-    return network_from_state_dict(state).eval()
+from tests.helpers import small
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -29,18 +18,6 @@ def two_threads():
     torch.set_num_threads(2)
     yield
     torch.set_num_threads(threads)
-
-
-def small(**changes) -> PDNet:
-    torch.manual_seed(0)
-    values = {
-        "backbone": "resnet18",
-        "weights": "none",
-        "channels": 16,
-        "part_channels": 8,
-        "attention_channels": 8,
-    }
-    return PDNet(ModelConfig(**{**values, "parts": 3, **changes})).eval()
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import http.server
 import io
-import threading
 import zipfile
 
 import cv2
@@ -18,7 +16,7 @@ from pdnet.data.layout import problems, read_tree
 from pdnet.sources.clips import bring_davis, download, split_frame_name
 from pdnet.sources.fetch import file_hash
 from pdnet.sources.preprocess import preprocess
-from tests.helpers import TINY, disc, make_tree, save_image, write_params
+from tests.helpers import TINY, Server, disc, make_tree, save_image, write_params
 
 
 def palette_png(path, labels):
@@ -121,36 +119,6 @@ def test_pp_humanseg_reads_palette_indices_and_builds_clips(tmp_path):
     mask = read_labels(tmp_path / "raw/Annotations/480p/room-c/001.png")
     assert set(np.unique(mask)) == {0, 255} and np.array_equal(mask > 0, labels > 0)
     assert split_frame_name("train/images/video_7_0012.jpg") == ("train/video_7", "0012")
-
-
-class Server(http.server.BaseHTTPRequestHandler):
-    """Serves one file with ranges, and breaks off the first answer in the middle."""
-
-    content, ranges, broken = b"", [], False
-
-    def do_GET(self):
-        start = int((self.headers.get("Range") or "bytes=0-").removeprefix("bytes=").rstrip("-"))
-        Server.ranges.append(start)
-        body = self.content[start:]
-        self.send_response(206 if start else 200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if not Server.broken:
-            Server.broken = True
-            body = body[: len(body) // 2]
-        self.wfile.write(body)
-
-    def log_message(self, *_):
-        pass
-
-
-@pytest.fixture
-def server():
-    Server.ranges, Server.broken = [], False
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server) as running:
-        threading.Thread(target=running.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{running.server_port}/davis.zip"
-        running.shutdown()
 
 
 def test_davis_from_an_archive(server, tmp_path):

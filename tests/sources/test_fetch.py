@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import http.server
 import io
 import tarfile
-import threading
 import zipfile
 
 import numpy as np
@@ -13,36 +11,7 @@ import pytest
 
 from pdnet.errors import InputError
 from pdnet.sources.fetch import fetch, file_hash, unpack
-
-
-class Server(http.server.BaseHTTPRequestHandler):
-    """Serves one file with ranges, and breaks off the first answer in the middle."""
-
-    content, ranges, broken = b"", [], False
-
-    def do_GET(self):
-        start = int((self.headers.get("Range") or "bytes=0-").removeprefix("bytes=").rstrip("-"))
-        Server.ranges.append(start)
-        body = self.content[start:]
-        self.send_response(206 if start else 200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if not Server.broken:
-            Server.broken = True
-            body = body[: len(body) // 2]
-        self.wfile.write(body)
-
-    def log_message(self, *_):
-        pass
-
-
-@pytest.fixture
-def server():
-    Server.ranges, Server.broken = [], False
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server) as running:
-        threading.Thread(target=running.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{running.server_port}/davis.zip"
-        running.shutdown()
+from tests.helpers import Server
 
 
 def test_a_broken_download_goes_on_where_it_stopped(server, tmp_path):
