@@ -20,6 +20,7 @@ from pdnet.model.ipda import Memory
 
 LATER_REFERENCES = ("first+previous_k", "every_n")
 KEPT_MEMORIES = 16  # of reference frames, so that state stays bounded on any clip
+JUST_SEGMENTED = 1  # room for the frame that may be a reference next, beside a full set of them
 
 
 @dataclass(frozen=True)
@@ -97,13 +98,13 @@ class ClipSegmenter:
         """Memory of a reference frame: kept, or encoded."""
         if index not in self._memories:
             self._keep(index, self.network.encode_reference(self._input(self.read(index))))
-        # the first frame serves every target, so it is never the one that is dropped
+        # references in use are the latest used, so what is dropped is none of them
         self._memories.move_to_end(index)
         return self._memories[index]
 
     def _keep(self, index: int, memory: Memory | None) -> None:
         self._memories[index] = memory
-        while len(self._memories) > KEPT_MEMORIES:
+        while len(self._memories) > KEPT_MEMORIES + JUST_SEGMENTED:
             self._memories.popitem(last=False)
 
     def memory(self, index: int) -> Memory | None:

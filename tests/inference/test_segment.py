@@ -71,13 +71,22 @@ def test_a_second_reference_is_not_encoded_again():
     assert len(calls) == 21  # every frame once, and the first as the reference
 
 
+def test_a_full_set_of_references_is_not_encoded_again():
+    network, calls = small(input_size=(64, 64)), []
+    clip = frames(2 * KEPT_MEMORIES + 8)  # at k = 2, eight frames more than fill the memory
+    network.encoder.register_forward_hook(lambda *_: calls.append(1))
+    list(ClipSegmenter(network, clip.__getitem__, len(clip), policy="every_n", k=2))
+    assert len(calls) == len(clip) + 1  # every frame once, and the first as the reference
+
+
 def test_a_walk_is_the_frames_of_the_clip_in_order(tree):
     network, clip = small(input_size=(64, 64)), read_tree(tree).clips("val")[0]
-    seen = list(walk(clip_segmenter(network, clip), clip))
+    how = {"policy": "first+previous_k", "k": 2}  # which frame it is decides its references
+    seen = list(walk(clip_segmenter(network, clip, **how), clip))
     assert [one.stem for one in seen] == list(clip.frames)
     assert [one.index for one in seen] == [0, 1, 2, 3, 4]
-    again = list(clip_segmenter(network, clip))
+    again = list(clip_segmenter(network, clip, **how))
     for one, other in zip(seen, again, strict=True):
         np.testing.assert_array_equal(one.found.probability, other.probability)
-    some = list(walk(clip_segmenter(network, clip), clip, clip.frames[2:3]))
+    some = list(walk(clip_segmenter(network, clip, **how), clip, clip.frames[2:3]))
     assert [one.index for one in some] == [2]

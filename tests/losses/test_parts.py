@@ -97,3 +97,12 @@ def test_an_empty_portrait_costs_nothing_and_is_finite():
     known = {"features": torch.rand(1, 6, 8, 8), "basis": torch.rand(3, 6)}
     value = semantic_consistency(empty.expand(1, 3, 8, 8), empty, **known, mean="portrait")
     assert float(value) == 0
+
+
+def test_a_larger_predicted_portrait_is_no_way_to_a_smaller_mean():
+    portrait = torch.full((1, 1, 8, 8), 0.5, requires_grad=True)
+    features = torch.nn.functional.normalize(torch.rand(1, 6, 8, 8), dim=1)
+    known = {"features": features, "basis": torch.zeros(3, 6), "mean": "portrait"}
+    semantic_consistency(torch.zeros(1, 3, 8, 8), portrait, **known).backward()
+    # d/dY of sum (Y v)^2 / n at Y = 0.5, |v| = 1, with n = 32 held: 2 * 0.5 / 32
+    torch.testing.assert_close(portrait.grad, torch.full_like(portrait, 1 / 32))

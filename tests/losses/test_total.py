@@ -10,6 +10,7 @@ import torch
 
 from pdnet.config import LossConfig, ModelConfig
 from pdnet.losses import PDNetLoss
+from pdnet.losses.grid import on_grid
 from pdnet.losses.parts import (
     area_variance,
     geometric_concentration,
@@ -287,3 +288,25 @@ def test_the_saliency_is_supervised_at_full_size_whatever_the_part_losses_grid(s
         return loss.video_step(output, **pair(x, mask))["saliency"].item()
 
     assert saliency("grid") == saliency("full")
+
+
+def test_the_part_losses_take_their_truth_at_the_grids_nodes(scene):
+    output, _, mask = scene
+    truth, _, _ = PDNetLoss(LossConfig(**LOSS), parts=3).on_one_grid(output.parts, mask)
+    assert torch.equal(truth, on_grid(mask, output.parts.masks.shape[-2:]))
+    area = torch.nn.functional.interpolate(mask, size=truth.shape[-2:], mode="area")
+    assert not torch.allclose(truth, area), "the two readings differ on this mask"
+
+
+@pytest.mark.parametrize("name", ["auxiliary", "saliency"])
+def test_an_image_step_weighs_its_maps_as_a_video_step_does(scene, name):
+    output, x, mask = scene
+
+    def both(**changes: float) -> tuple[float, float]:
+        loss = PDNetLoss(LossConfig(**LOSS, **changes), parts=3)
+        image, video = loss.image_step(output, mask), loss.video_step(output, **pair(x, mask))
+        assert set(image) == {"final", "auxiliary", "saliency", "total"}
+        return image[name].item(), video[name].item()
+
+    (image, video), (halved, _) = both(), both(**{name: 0.4})
+    assert image == video and halved == pytest.approx(image / 2)
