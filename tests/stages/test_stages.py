@@ -30,9 +30,9 @@ class Watch:
     def __init__(self) -> None:
         self.stage = ""
         self.reads: dict[str, set[str]] = defaultdict(set)
-        self.sections: dict[
-            int, tuple[str, Section]
-        ] = {}  # of a resolved Config; kept, so that an id stays one
+        self.variants: set[int] = set()
+        # of a resolved Config; kept, so that an id stays one
+        self.sections: dict[int, tuple[str, Section]] = {}
 
     def know(self, config: Config, where: str) -> Config:
         self.sections[id(config)] = ("", config)
