@@ -322,7 +322,8 @@ def table(result: dict[str, Any]) -> str:
     )
     lines.append(f"second reference: {100 * result['second_reference_cost']:+.1f} % time")
     lines.append(
-        f"channels last: {result['channels_last_speedup']:.2f} x, grouped: {result['grouped_speedup']:.2f} x"
+        f"channels last: {result['channels_last_speedup']:.2f} x, grouped: "
+        f"{result['grouped_speedup']:.2f} x"
     )
     lines.append(
         f"part losses on the grid: {result['part_loss_time_ratio']:.0f} x faster, "

@@ -14,8 +14,8 @@ from pdnet.config import CHECKPOINT, MODELS, RESULTS, WORKING, Config
 from pdnet.errors import InputError
 
 app = typer.Typer(
-    help="PDNet: finds the people in a video. Each stage of the pipeline can be run from here without DVC; "
-    "`dvc repro` runs them all.",
+    help="PDNet: finds the people in a video. Each stage of the pipeline can be run from here "
+    "without DVC; `dvc repro` runs them all.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -314,10 +314,12 @@ def bench_step(
         device=device or "auto",
     )
     print(
-        f"{backbone}, {size}x{size}, p = {parts}, batch {batch}, on {result['device']}: {result['seconds']:.1f} s"
+        f"{backbone}, {size}x{size}, p = {parts}, batch {batch}, on {result['device']}: "
+        f"{result['seconds']:.1f} s"
     )
     print(
-        f"peak memory {result['peak_gib']:.2f} GiB, {result['start_gib']:.2f} GiB of it before the network"
+        f"peak memory {result['peak_gib']:.2f} GiB, {result['start_gib']:.2f} GiB of it before "
+        "the network"
     )
 
 

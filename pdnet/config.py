@@ -350,6 +350,7 @@ def _explain(error: ValidationError, where: str) -> str:
             lines.append(f"{where}: unknown parameter '{name}'; known here: {', '.join(section)}")
         else:
             lines.append(
-                f"{where}: {name} = {problem['input']!r}: {problem['msg'][0].lower()}{problem['msg'][1:]}"
+                f"{where}: {name} = {problem['input']!r}: "
+                f"{problem['msg'][0].lower()}{problem['msg'][1:]}"
             )
     return "\n".join(lines)

@@ -131,7 +131,8 @@ def network_from_state_dict(state: dict) -> PDNet:
     unknown = [name for name in state if name not in used]
     if unknown:
         raise InputError(
-            f"unknown entry '{unknown[0]}' ({len(unknown)} in all); this is no PDNet checkpoint of theirs"
+            f"unknown entry '{unknown[0]}' ({len(unknown)} in all); this is no PDNet checkpoint "
+            "of theirs"
         )
     network.load_state_dict(ours)
     return network

@@ -90,7 +90,7 @@ def test_variants_to_run_without_the_full_network_are_refused(tmp_path):
 
 @pytest.mark.parametrize("section", SECTIONS)
 def test_the_file_names_every_parameter_and_agrees_with_its_default(section):
-    """Two places hold a default, `config.py` and `params.yaml`: they may not say different things."""
+    """Two places hold a default, `config.py` and `params.yaml`: they may not disagree."""
     raw = yaml.safe_load((ROOT / "params.yaml").read_text())[section]
     fields = Config.model_fields[section].annotation.model_fields
     assert set(raw) == set(fields)

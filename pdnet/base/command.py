@@ -1,4 +1,4 @@
-"""What every command does with an error: one line for the reader and status 2, never a traceback."""
+"""What every command does with an error: one line and status 2, never a traceback."""
 
 from __future__ import annotations
 

@@ -60,10 +60,10 @@ def reached(entry: Path, package: Path = PACKAGE) -> set[Path]:
             seen |= new
             pending += new
     free = package / "base"
-    return {file for file in seen - {entry} if free not in file.parents and not _only_says(file)}
+    return {file for file in seen - {entry} if free not in file.parents and not only_says(file)}
 
 
-def _only_says(file: Path) -> bool:
+def only_says(file: Path) -> bool:
     """True for an `__init__` with nothing but a docstring."""
     if file.name != "__init__.py":
         return False

@@ -23,7 +23,8 @@ from pdnet.errors import InputError
 SETS = ("train", "val")
 TRAINED_ON = ("ImageSets", "Keyframes", "Annotations", "Images")
 SCORED_ON = ("ImageSets", "Keyframes", "Annotations", "Parts")
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+JPEG_SUFFIXES = (".jpg", ".jpeg")
+IMAGE_SUFFIXES = (*JPEG_SUFFIXES, ".png")
 SHOWN_PROBLEMS = 20
 
 
@@ -70,8 +71,8 @@ class Clip:
         frames = self.frames if include_first_last else self.frames[1:-1]
         if not frames:
             raise InputError(
-                f"{self.name}: {len(self.frames)} annotated frame(s), none left without the first and last; "
-                "use --include-first-last"
+                f"{self.name}: {len(self.frames)} annotated frame(s), none left without the "
+                "first and last; use --include-first-last"
             )
         return frames
 
@@ -95,7 +96,8 @@ class Tree:
         """
         if not self.sets.get(name):
             raise InputError(
-                f"{self.root}/ImageSets/{name}.txt: missing or empty; the split list names a clip a line"
+                f"{self.root}/ImageSets/{name}.txt: missing or empty; the split list names a "
+                "clip a line"
             )
         return self.sets[name]
 
@@ -141,7 +143,8 @@ def read_tree(root: Path) -> Tree:
         raise InputError(f"{root}: no such folder; expected a data set in the MVPS layout")
     if not any((root / "ImageSets" / f"{name}.txt").is_file() for name in SETS):
         raise InputError(
-            f"{root}: no ImageSets/train.txt or ImageSets/val.txt; is this a data set in the MVPS layout?"
+            f"{root}: no ImageSets/train.txt or ImageSets/val.txt; is this a data set in the "
+            "MVPS layout?"
         )
     sets = {name: tuple(_read_clip(root, clip) for clip in read_list(root, name)) for name in SETS}
     return Tree(root, sets)

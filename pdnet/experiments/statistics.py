@@ -30,7 +30,7 @@ def paired(ours: pd.Series, others: pd.Series) -> tuple[float, float]:
 
 
 def smallest_p(clips: int) -> float:
-    """The smallest p that Wilcoxon's two-sided test can give: all differences of one sign, 2 / 2^n."""
+    """The smallest p of Wilcoxon's two-sided test, all differences of one sign: 2 / 2^n."""
     return 2.0**-clips * 2
 
 

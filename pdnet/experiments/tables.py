@@ -138,7 +138,7 @@ def _clips_by_seeds(clips: pd.DataFrame, variant: str) -> pd.DataFrame:
 
 
 def _against_full(clips: pd.DataFrame, names: Sequence[str]) -> dict[str, dict[str, str]]:
-    """Each variant's difference to `full`: `COMPARISON`, the p-values corrected for their number."""
+    """Each variant's difference to `full`: `COMPARISON`, p-values corrected for their number."""
     if "full" not in set(clips.variant):
         return {}
     full, full_spread = _clips_by_seeds(clips, "full"), _spread(_by_seed(clips, "full")["J&F"])
@@ -216,7 +216,10 @@ def reference_use(rows: pd.DataFrame, control: str) -> str:
     """
     scores = rows.set_index("clip").groupby("policy")["J&F"]
     change, p_value = paired(scores.get_group(control) * 100, scores.get_group("first") * 100)
-    said = f"With another clip's frame as reference the J&F of the main training changes by {_tested(change, p_value)}"
+    said = (
+        "With another clip's frame as reference the J&F of the main training changes by "
+        f"{_tested(change, p_value)}"
+    )
     if np.isnan(p_value):
         return f"{said}."
     used = p_value < SIGNIFICANT and change < 0
@@ -305,7 +308,8 @@ def control_sentence(table: pd.DataFrame) -> str:
     helps = table.index[table["mean gain"] > table["± over seeds"]]
     where = f" ({', '.join(helps)})" if len(helps) else ""
     return (
-        f"The right reference is worth more near the limbs than another scene's beyond the spread of the "
+        "The right reference is worth more near the limbs than another scene's beyond the "
+        "spread of the "
         f"seeds in {len(helps)} of {len(table)} scenes{where}."
     )
 
@@ -375,7 +379,8 @@ def conclusion(slopes: pd.DataFrame) -> str:
     for other, row in slopes.iterrows():
         rest, fastest = row["gain at rest"], row["gain at the fastest"]
         sentences.append(
-            f"Against '{other}' the gain near the limbs is {rest:+.1f} at rest and {fastest:+.1f} at the "
+            f"Against '{other}' the gain near the limbs is {rest:+.1f} at rest and "
+            f"{fastest:+.1f} at the "
             f"fastest limbs: {row['']} (p = {row[P_TITLE]:.2f}, corrected)."
         )
     return " ".join(sentences)
@@ -399,7 +404,8 @@ def how_tested(clips: int, seeds: bool = True) -> str:
     over = "clips and seeds" if seeds else "clips"
     means = ", means over seeds" if seeds else ""
     return (
-        f"p: Wilcoxon's signed-rank test across {clips} clips{means}, corrected after Holm for the table's "
+        f"p: Wilcoxon's signed-rank test across {clips} clips{means}, corrected after Holm for "
+        "the table's "
         f"comparisons; so many clips can give no uncorrected p below {smallest_p(clips):.3f}. "
         f"Interval: bootstrap over {over}."
     )

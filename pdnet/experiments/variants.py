@@ -116,7 +116,7 @@ def train_once(
 
 
 def score_once(config: Config, name: str, *, folder: Path, places: Places, flows: Flows) -> Rows:
-    """Scores the checkpoint in `folder` unless that was done with the same options, data and code."""
+    """Scores the checkpoint in `folder` unless done with the same options, data and code."""
     checkpoint = folder / "pdnet.safetensors"
     key = _score_key(config, name, checkpoint, places)
     stored = _stored(folder / "scores.json", key)

@@ -118,11 +118,8 @@ class ClipSegmenter:
         """Frame `index` (read, unless given) -> its `Segmentation`."""
         frame = self.read(index) if frame is None else frame
         output = self.network.segment(self._input(frame), self.memory(index))
-        if (
-            self.policy in LATER_REFERENCES
-            and output.parts is not None
-            and index not in self._memories
-        ):
+        may_serve = self.policy in LATER_REFERENCES and output.parts is not None
+        if may_serve and index not in self._memories:
             # what was segmented may be a reference later, for the price of its keys and values
             self._keep(index, self.network.attention.remember(output.parts))
         # logits are enlarged and cut after the sigmoid, not masks: a mask's staircase would cost F

@@ -1,4 +1,4 @@
-"""Scoring a folder of masks against a data set, as the MVPS evaluator does, and its result files."""
+"""Scoring a folder of masks against a data set, as the MVPS evaluator does; its result files."""
 
 from __future__ import annotations
 
@@ -44,7 +44,8 @@ def read_prediction(path: Path, size: tuple[int, int], threshold: float | None) 
     labels = read_labels(path)
     if labels.shape != size:
         raise InputError(
-            f"{path}: prediction is {labels.shape[1]}x{labels.shape[0]}, its annotation {size[1]}x{size[0]}; "
+            f"{path}: prediction is {labels.shape[1]}x{labels.shape[0]}, its annotation "
+            f"{size[1]}x{size[0]}; "
             "resize the probability before the threshold, not the mask after it"
         )
     if threshold is not None:
@@ -52,12 +53,11 @@ def read_prediction(path: Path, size: tuple[int, int], threshold: float | None) 
     foreground = labels > 0
     peak = labels.max(initial=0)
     # 0/1 and 0/255 are both in use; anything between means that nobody cut the probability
-    grey = peak not in BINARY or (
-        peak > 0 and np.count_nonzero(labels == peak) != np.count_nonzero(foreground)
-    )
-    if grey:
+    several_values = np.count_nonzero(labels == peak) != np.count_nonzero(foreground)
+    if peak not in BINARY or (peak > 0 and several_values):
         raise InputError(
-            f"{path}: grey values (peak {peak}), not a binary mask; give --threshold 0.5 to cut at one half"
+            f"{path}: grey values (peak {peak}), not a binary mask; give --threshold 0.5 to cut "
+            "at one half"
         )
     return foreground
 

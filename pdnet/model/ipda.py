@@ -102,15 +102,14 @@ class PartDecoupling(nn.Module):
             conv_bn_relu(parts * c, parts * c, 3, groups=parts),
             conv_bn_relu(parts * c, parts * c, 1, groups=parts),
         )
-        self.head = nn.Conv2d(
-            c, 1, 3, padding=1
-        )  # shared by all parts: keeps their features comparable
+        # one head for all parts keeps their features comparable
+        self.head = nn.Conv2d(c, 1, 3, padding=1)
         if activation == "softmax_background":
             self.background = nn.Conv2d(c, 1, 3, padding=1)
         initialise(self)
 
     def forward(self, appearance: Tensor) -> Parts:
-        """(B, C, H/4, W/4) appearance -> `Parts` on the grid H/(4*downsample) x W/(4*downsample)."""
+        """(B, C, H/4, W/4) appearance -> `Parts`, its grid coarser by `downsample`."""
         grid = tuple(max(1, side // self.downsample) for side in appearance.shape[-2:])
         z = self.compress(resize(appearance, grid))
         saliency_logits = self.saliency(z)

@@ -84,7 +84,7 @@ def losses_figure(
 
 
 def parts_table(variants: Path) -> pd.DataFrame:
-    """Part decoupling against the rendered truth: mean over clips, ± standard deviation over seeds."""
+    """Part decoupling against the rendered truth: mean over clips, ± deviation over seeds."""
     rows = read_variants(variants, "parts")
     measures = ["nmi", "ari", "matched_iou", "to_reference", "over_time"]
     seeds = rows.groupby(["variant", "seed"])[measures].mean()
@@ -222,7 +222,10 @@ def flow_trend(gains: pd.DataFrame) -> str:
     rhos = [rho for rho in inside if not np.isnan(rho)]  # NaN: the same gain in every frame
     if not rhos:
         return "Too few frames."
-    said = f"Rank correlation of gain and imbalance inside a clip, mean over {len(rhos)} clip(s): {np.mean(rhos):+.2f}"
+    said = (
+        "Rank correlation of gain and imbalance inside a clip, mean over "
+        f"{len(rhos)} clip(s): {np.mean(rhos):+.2f}"
+    )
     if len(rhos) < 5:
         return f"{said}; too few clips to test (neighbouring frames are no independent samples)."
     p_value = stats.wilcoxon(rhos).pvalue

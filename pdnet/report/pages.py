@@ -1,4 +1,4 @@
-"""Executing a notebook and turning it into an HTML page that is the same whenever nothing changed."""
+"""Executing a notebook; its HTML page, the same whenever nothing changed."""
 
 from __future__ import annotations
 

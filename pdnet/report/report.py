@@ -38,7 +38,10 @@ def results_table(results: Path, data_name: str) -> pd.DataFrame:
 def stability_note(results: Path) -> str:
     """The ceiling of temporal stability: the true masks' own values."""
     truth = pd.read_csv(need(results / "stability.csv")).set_index("method").loc["truth"]
-    return f"true masks: warped IoU {100 * truth.warped_iou:.1f} %, flicker {truth.flicker:.1f} per 100 frames"
+    return (
+        f"true masks: warped IoU {100 * truth.warped_iou:.1f} %, "
+        f"flicker {truth.flicker:.1f} per 100 frames"
+    )
 
 
 def clip_table(results: Path, set_name: str = "val") -> pd.DataFrame:

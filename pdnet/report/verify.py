@@ -163,7 +163,7 @@ def _compare(path: Path, said: dict[str, Any]) -> Finding:
 
 
 def report(findings: list[Finding], reference: dict[str, Any]) -> str:
-    """The findings as text: kernels here and there, every file that differs, a sentence at the end."""
+    """The findings as text: kernels here and there, files that differ, a sentence at the end."""
     here, there = kernels(), reference["kernels"]
     lines = [f"{'':16s} {'reference':24s} here"]
     lines += [f"{name:16s} {there[name]:24s} {here.get(name, '')}" for name in there]

@@ -1,1 +1,1 @@
-"""The embedded sample: rendered clips of articulated people whose true parts and joints are known."""
+"""The embedded sample: rendered clips of articulated people, true parts and joints known."""

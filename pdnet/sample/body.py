@@ -59,14 +59,38 @@ class Swing:
 # base and amplitude (radians) of shoulder, elbow, hip, knee; frequency of the limbs (Hz); amplitude
 # of the torso
 ACTIONS: dict[str, dict[str, tuple[float, float] | float]] = {
-    "dance": {"shoulder": (1.5, 1.0), "elbow": (0.6, 0.9), "hip": (0.2, 0.35), "knee": (-0.3, 0.35), "rate": 0.8, "torso": 0.14},
-    "handwork": {"shoulder": (0.35, 0.3), "elbow": (1.5, 0.55), "hip": (0.1, 0.0), "knee": (0.0, 0.0), "rate": 1.2, "torso": 0.03},
-    "talk": {"shoulder": (0.3, 0.25), "elbow": (1.3, 0.7), "hip": (0.1, 0.02), "knee": (0.0, 0.0), "rate": 0.6, "torso": 0.04},
-    "point": {"shoulder": (1.3, 0.75), "elbow": (0.4, 0.5), "hip": (0.08, 0.05), "knee": (-0.05, 0.05), "rate": 0.5, "torso": 0.07},
-    "read": {"shoulder": (0.15, 0.06), "elbow": (1.2, 0.2), "hip": (0.05, 0.0), "knee": (0.0, 0.0), "rate": 0.5, "torso": 0.03},
-    "run": {"shoulder": (0.0, 0.9), "elbow": (1.2, 0.35), "hip": (0.1, 0.8), "knee": (-0.8, 0.7), "rate": 1.6, "torso": 0.08},
-    "walk": {"shoulder": (0.0, 0.5), "elbow": (0.35, 0.2), "hip": (0.0, 0.45), "knee": (-0.3, 0.3), "rate": 1.0, "torso": 0.04},
-    "show": {"shoulder": (0.7, 0.45), "elbow": (1.2, 0.6), "hip": (0.07, 0.03), "knee": (-0.03, 0.03), "rate": 0.7, "torso": 0.06},
+    "dance": {
+        "shoulder": (1.5, 1.0), "elbow": (0.6, 0.9), "hip": (0.2, 0.35), "knee": (-0.3, 0.35),
+        "rate": 0.8, "torso": 0.14,
+    },
+    "handwork": {
+        "shoulder": (0.35, 0.3), "elbow": (1.5, 0.55), "hip": (0.1, 0.0), "knee": (0.0, 0.0),
+        "rate": 1.2, "torso": 0.03,
+    },
+    "talk": {
+        "shoulder": (0.3, 0.25), "elbow": (1.3, 0.7), "hip": (0.1, 0.02), "knee": (0.0, 0.0),
+        "rate": 0.6, "torso": 0.04,
+    },
+    "point": {
+        "shoulder": (1.3, 0.75), "elbow": (0.4, 0.5), "hip": (0.08, 0.05), "knee": (-0.05, 0.05),
+        "rate": 0.5, "torso": 0.07,
+    },
+    "read": {
+        "shoulder": (0.15, 0.06), "elbow": (1.2, 0.2), "hip": (0.05, 0.0), "knee": (0.0, 0.0),
+        "rate": 0.5, "torso": 0.03,
+    },
+    "run": {
+        "shoulder": (0.0, 0.9), "elbow": (1.2, 0.35), "hip": (0.1, 0.8), "knee": (-0.8, 0.7),
+        "rate": 1.6, "torso": 0.08,
+    },
+    "walk": {
+        "shoulder": (0.0, 0.5), "elbow": (0.35, 0.2), "hip": (0.0, 0.45), "knee": (-0.3, 0.3),
+        "rate": 1.0, "torso": 0.04,
+    },
+    "show": {
+        "shoulder": (0.7, 0.45), "elbow": (1.2, 0.6), "hip": (0.07, 0.03), "knee": (-0.03, 0.03),
+        "rate": 0.7, "torso": 0.06,
+    },
 }  # fmt: skip
 
 

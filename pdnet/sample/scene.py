@@ -233,7 +233,7 @@ class _Distractor:
 
 
 def _subtitle(image: np.ndarray, text: str) -> None:
-    """White text with a dark rim near the bottom; it covers people but does not change their mask."""
+    """White text with a dark rim near the bottom; it covers people, not their mask."""
     height, width = image.shape[:2]
     scale = width / 1280 * 1.4
     (wide, _), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 3)

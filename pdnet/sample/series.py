@@ -15,8 +15,8 @@ SCENES = {
         "people": [Person(action="dance", at=(0.5, 0.57), height=0.8)],
     },
     "speaker": {
-        "seed": 302, "backdrop": "shelves", "camera": "still", "distractors": ["robot"], "desk": 0.84,
-        "people": [Person(action="talk", at=(0.45, 0.8), height=1.3)],
+        "seed": 302, "backdrop": "shelves", "camera": "still", "distractors": ["robot"],
+        "desk": 0.84, "people": [Person(action="talk", at=(0.45, 0.8), height=1.3)],
     },
     "walkers": {
         "seed": 303, "backdrop": "photo:brick", "camera": "pan", "distractors": ["creature", "box"],

@@ -142,7 +142,7 @@ def link_folder(source: Path, target: Path) -> None:
 
 
 def bring_mvps(root: Path, raw: Path) -> None:
-    """Links an owner's tree in the MVPS layout; `480p` is taken, or the only resolution there is."""
+    """Links an owner's tree in the MVPS layout: `480p`, or the only resolution there is."""
     tree_check = read_tree(root)  # a clear error where this is no such tree
     for kind in ("Keyframes", "Annotations", "Frames"):
         folder = _resolution(root / kind) if (root / kind).is_dir() else None
@@ -190,7 +190,8 @@ def bring_davis(root: Path, raw: Path) -> None:
     frames, masks = root / "JPEGImages" / "480p", root / "Annotations" / "480p"
     if not frames.is_dir() or not masks.is_dir():
         raise InputError(
-            f"{root}: expected JPEGImages/480p and Annotations/480p (DAVIS) or Keyframes/480p (MVPS)"
+            f"{root}: expected JPEGImages/480p and Annotations/480p (DAVIS) or Keyframes/480p "
+            "(MVPS)"
         )
     for name in SETS:
         listed = _davis_list(root, name)
@@ -229,7 +230,8 @@ def bring_pp_humanseg(root: Path, raw: Path, workers: int) -> None:
     for name, file in lists.items():
         if not file.is_file():
             raise InputError(
-                f"{file}: missing; PP-HumanSeg14K has train.txt, val.txt and test.txt of `image label` lines"
+                f"{file}: missing; PP-HumanSeg14K has train.txt, val.txt and test.txt of `image "
+                "label` lines"
             )
         clips: dict[str, list[tuple[str, Path, Path]]] = defaultdict(list)
         for number, line in enumerate(file.read_text().splitlines(), 1):
@@ -255,7 +257,8 @@ def split_frame_name(path: str) -> tuple[str, str]:
     name = Path(path).with_suffix("")
     parts = [part for part in name.parts if part not in ("images", "Images", "JPEGImages")]
     match = re.fullmatch(r"(.*?)[-_]?(\d+)", parts[-1])
-    if match is None or (not match.group(1) and len(parts) == 1):
+    only_a_number = match is not None and not match.group(1) and len(parts) == 1
+    if match is None or only_a_number:
         return "/".join(parts), "00000"
     clip = [*parts[:-1], match.group(1)] if match.group(1) else parts[:-1]
     return "/".join(clip), match.group(2)

@@ -41,7 +41,8 @@ def fetch(url: str, target: Path, sha256: str | None) -> Path:
     if found != sha256.lower():
         target.unlink()
         raise InputError(
-            f"{url}: wrong checksum {found}, expected {sha256}; the file was removed, run again to refetch"
+            f"{url}: wrong checksum {found}, expected {sha256}; the file was removed, run again "
+            "to refetch"
         )
     return target
 

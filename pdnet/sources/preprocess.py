@@ -15,7 +15,16 @@ from pdnet.base.files import link, write_image, write_text
 from pdnet.base.parallel import each
 from pdnet.config import PreprocessConfig
 from pdnet.data.images import image_size, read_frame, read_labels
-from pdnet.data.layout import IMAGE_SUFFIXES, SETS, Clip, check, image_pairs, read_list, read_tree
+from pdnet.data.layout import (
+    IMAGE_SUFFIXES,
+    JPEG_SUFFIXES,
+    SETS,
+    Clip,
+    check,
+    image_pairs,
+    read_list,
+    read_tree,
+)
 from pdnet.errors import InputError
 
 
@@ -81,7 +90,8 @@ def _start_anew_if_other(out: Path, config: PreprocessConfig) -> None:
     """Clears what other parameters made; the same ones go on where they stopped."""
     text = config.model_dump_json() + "\n"
     marker = out / "preprocess.json"
-    if out.is_dir() and (not marker.is_file() or marker.read_text() != text):
+    made_alike = marker.is_file() and marker.read_text() == text
+    if out.is_dir() and not made_alike:
         shutil.rmtree(out)
     write_text(marker, text)
 
@@ -134,7 +144,7 @@ def _done(job: Conversion) -> bool:
 def _convert(job: Conversion) -> None:
     if job.kind == "frame":
         size = image_size(job.source)
-        if resized(size, job.short_side) == size and job.source.suffix.lower() in (".jpg", ".jpeg"):
+        if resized(size, job.short_side) == size and job.source.suffix.lower() in JPEG_SUFFIXES:
             link(job.source, job.target)
             return
         frame = read_frame(job.source)
@@ -149,7 +159,8 @@ def _convert(job: Conversion) -> None:
     expected = image_size(job.like)
     if labels.shape != expected:
         raise InputError(
-            f"{job.source}: mask is {labels.shape[::-1]}, its frame {expected[::-1]} (width, height)"
+            f"{job.source}: mask is {labels.shape[::-1]}, its frame {expected[::-1]} (width, "
+            "height)"
         )
     binary = np.where(labels > 0, 255, 0).astype(np.uint8)
     if resized(labels.shape, job.short_side) == labels.shape and np.array_equal(binary, labels):

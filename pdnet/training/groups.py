@@ -1,4 +1,4 @@
-"""Who learns what: parameter groups by rate, norms that image steps leave alone, clips held back."""
+"""Who learns what: groups by rate, norms that image steps leave alone, clips held back."""
 
 from __future__ import annotations
 

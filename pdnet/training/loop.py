@@ -241,7 +241,7 @@ class Training:
         return terms, output.parts
 
     def _refuse_infinite(self, values: Mapping[str, float]) -> None:
-        """Asked before the weights move, so that what is saved is the network before the accident."""
+        """Asked before the weights move: what is saved is the network before the accident."""
         if not all(isfinite(value) for value in values.values()):
             raise InputError(
                 f"step {self.done}: the loss is not finite ({values}); lower train.lr_*, or set "

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from itertools import chain
 from pathlib import Path
 
 import cv2
@@ -55,10 +56,9 @@ def plain_from_disk(root: Path, predictions: Path, clips: list[str]) -> list[tup
     values = []
     for clip in clips:
         for file in sorted((root / "Annotations/480p" / clip).iterdir())[1:-1]:
+            prediction = cv2.imread(str(predictions / clip / file.name), cv2.IMREAD_GRAYSCALE) > 0
             truth = cv2.imread(str(file), cv2.IMREAD_GRAYSCALE) > 0
-            values.append(
-                plain_frame_scores(truth, cv2.imread(str(predictions / clip / file.name), 0) > 0)
-            )
+            values.append(plain_frame_scores(prediction, truth))
     return values
 
 
@@ -67,8 +67,8 @@ def main(root: Path, predictions: Path, clip: str) -> None:
     stems = [p.stem for p in sorted((root / "Annotations/480p" / clip).iterdir())][1:-1]
     pairs = [
         (
-            read_mask(root / "Annotations/480p" / clip / f"{s}.png"),
             read_mask(predictions / clip / f"{s}.png"),
+            read_mask(root / "Annotations/480p" / clip / f"{s}.png"),
         )
         for s in stems
     ]
@@ -94,9 +94,8 @@ def main(root: Path, predictions: Path, clip: str) -> None:
         scores = score_folder(predictions, root)
         seconds["plain, from disk"].append((middle - began) / len(plain))
         seconds["ours, from disk"].append((time.perf_counter() - middle) / len(plain))
-        assert [v for s in scores.values() for v in zip(s.j, s.f, strict=True)] == plain, (
-            "the two differ"
-        )
+        found = chain.from_iterable(zip(s.j, s.f, strict=True) for s in scores.values())
+        assert list(found) == plain, "the two differ"
     medians = {name: 1000 * float(np.median(values)) for name, values in seconds.items()}
     for name, value in medians.items():
         print(f"{name:20s} {value:7.2f} ms a frame")

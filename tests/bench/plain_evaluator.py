@@ -23,7 +23,7 @@ def plain_boundary(mask: np.ndarray) -> np.ndarray:
     return edges
 
 
-def plain_frame_scores(truth: np.ndarray, prediction: np.ndarray) -> tuple[float, float]:
+def plain_frame_scores(prediction: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
     """J and F of one frame."""
     union = np.sum(truth | prediction)
     j = 1.0 if union == 0 else float(np.sum(truth & prediction) / union)

@@ -50,8 +50,10 @@ def run(_: list[str]) -> None:
                 seconds[name].append((time.perf_counter() - began) / FRAMES)
     plain, ours, all_cores = (1000 * float(np.median(values)) for values in seconds.values())
     print(
-        f"scikit-image {plain:.1f} ms a frame, ours {ours:.2f} ms: {plain / ours:.1f} x on one core, equal counts"
+        f"scikit-image {plain:.1f} ms a frame, ours {ours:.2f} ms: {plain / ours:.1f} x on one "
+        "core, equal counts"
     )
     print(
-        f"as the notebook does it, on {cores()} cores: {all_cores:.2f} ms, {plain / all_cores:.1f} x"
+        f"as the notebook does it, on {cores()} cores: {all_cores:.2f} ms, "
+        f"{plain / all_cores:.1f} x"
     )

@@ -126,7 +126,7 @@ def test_what_sets_a_run_apart_from_the_papers(tmp_path):
 
 
 def limbs(worth: dict[str, float]) -> pd.DataFrame:
-    """`full` against itself with another scene's reference; scene -> what the right one is worth."""
+    """`full` against itself with another scene's reference: scene -> worth of the right one."""
     rng, table = np.random.default_rng(2), []
     for scene, gain in worth.items():
         for seed in (1, 2, 3):

@@ -26,7 +26,7 @@ def test_equals_plain_steps_on_any_masks(height, width, seed, density):
     prediction = np.roll(truth, rng.integers(-3, 4, 2), (0, 1)) ^ (
         rng.random((height, width)) < 0.02
     )
-    assert frame_scores(truth, prediction) == plain_frame_scores(truth, prediction)
+    assert frame_scores(prediction, truth) == plain_frame_scores(prediction, truth)
 
 
 def test_known_values():

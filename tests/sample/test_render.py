@@ -48,7 +48,8 @@ def test_rendering_makes_a_sound_tree_and_resumes(tmp_path):
     [
         ("clips: 3", "not a list of scenes"),
         (
-            "clips: [{name: a/b, split: train, seed: 1, backdrop: clutter, people: [], color: red}]",
+            "clips: "
+            "[{name: a/b, split: train, seed: 1, backdrop: clutter, people: [], color: red}]",
             "color",
         ),
         (

@@ -1,8 +1,7 @@
-"""What a stage depends on is computed from its imports; what it reads of the parameters is watched."""
+"""What a stage depends on is computed from its imports; parameters read are watched."""
 
 from __future__ import annotations
 
-import ast
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pdnet.base.imports import PACKAGE, imported_names, module_files, reached
+from pdnet.base.imports import PACKAGE, imported_names, module_files, only_says, reached
 from tests.helpers import ROOT
 
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
@@ -96,7 +95,7 @@ def test_contributing_names_every_room_on_its_floor():
 
 
 def entry_points(stage: str, folder: Path) -> list[Path]:
-    """The files that a stage runs: its thin file, and the notebooks' code where it executes them."""
+    """Files that a stage runs: its thin file, and the notebooks' code where it executes them."""
     entries = [ROOT / STAGES[stage]["cmd"].split()[1]]
     if stage == "notebooks":
         for notebook in sorted((ROOT / "notebooks").glob("*.ipynb")):
@@ -113,8 +112,7 @@ def declared(stage: str) -> list[Path]:
 
 def files_below(place: Path) -> Iterator[Path]:
     for file in [place] if place.is_file() else sorted(place.rglob("*.py")):
-        says_only = file.name == "__init__.py" and len(ast.parse(file.read_text()).body) <= 1
-        if not says_only:
+        if not only_says(file):
             yield file
 
 
