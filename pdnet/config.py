@@ -176,7 +176,11 @@ class ImbalanceConfig(Section):
 
 
 class MachineConfig(Section):
-    """How the work is done, never what comes out: no stage declares these and no key holds them."""
+    """How the work is done, not what: no stage declares these and no key holds them.
+
+    Device and threads decide the order of sums, hence the last digits, which training magnifies:
+    the profile whose numbers are published fixes its threads.
+    """
 
     workers: int = Field(0, ge=0)  # processes for files; 0: every core
     loader_workers: int = Field(0, ge=0)  # processes that load training batches; 0: the main one

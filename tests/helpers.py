@@ -53,6 +53,7 @@ def make_tree(
 
 TINY = {
     "machine.workers": 1,
+    "machine.threads": 1,
     "model.backbone": "resnet18",
     "model.weights": "none",
     "model.input_size": [64, 64],

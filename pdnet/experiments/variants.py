@@ -28,7 +28,7 @@ from pdnet.inference.segment import clip_segmenter
 from pdnet.metrics.stability import clip_flows
 from pdnet.model import PDNet
 from pdnet.model.checkpoint import load_network
-from pdnet.model.device import choose_device
+from pdnet.model.device import take_machine
 from pdnet.training.loop import Training
 from pdnet.training.state import fingerprint
 
@@ -121,7 +121,7 @@ def score_once(config: Config, name: str, *, folder: Path, places: Places, flows
     key = _score_key(config, name, checkpoint, places)
     stored = _stored(folder / "scores.json", key)
     if stored is None:
-        network = load_network(checkpoint).to(choose_device(config.machine.device))
+        network = load_network(checkpoint).to(take_machine(config.machine))
         stored = {"key": key, "rows": measure(network, config, name, places=places, flows=flows)}
         # not sorted: the order of a row's values is that of the tables' columns
         write_text(folder / "scores.json", json.dumps(stored))

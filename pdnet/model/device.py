@@ -7,6 +7,7 @@ import random
 import numpy as np
 import torch
 
+from pdnet.config import MachineConfig
 from pdnet.errors import InputError
 
 
@@ -29,12 +30,23 @@ def choose_device(wanted: str = "auto") -> torch.device:
     return device
 
 
+def take_machine(machine: MachineConfig) -> torch.device:
+    """The device that the parameters name; on a CPU torch takes as many threads as they say.
+
+    Raises:
+        InputError: see `choose_device`.
+    """
+    # every stage that runs the network asks here: threads split the sums, so they reach the numbers
+    if machine.threads:
+        torch.set_num_threads(machine.threads)
+    return choose_device(machine.device)
+
+
 def seed_everything(seed: int) -> None:
     """Seeds Python, NumPy and torch and asks torch for deterministic algorithms."""
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
     torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = (
-        False  # a guard for debugging that costs time
-    )
+    # a guard for debugging that costs time
+    torch.utils.deterministic.fill_uninitialized_memory = False

@@ -35,9 +35,8 @@ SCORES = (
     "results/ablation/*/clips.csv",
     "results/ablation/*/imbalance.csv",
 )
-# Largest difference of a score that other kernels explain, in points: what the same seeds gave with
-# AVX2 in
-# place of AVX-512 (README, "The numbers again"), rounded up. Beyond it, look for another cause.
+# Largest difference of a score that other kernels explain, in points: above what the same seeds
+# gave with AVX2 in place of AVX-512 (README, "The numbers again"). Beyond it, seek another cause.
 TOLERANCE = 3.0
 COLUMNS = ("J&F", "J", "F", "J_limbs", "J&F-Mean", "J-Mean", "F-Mean", "warped_iou", "warped_IoU")
 

@@ -8,7 +8,7 @@ from pdnet.base.tracking import Run
 from pdnet.config import CHECKPOINT, RESULTS, WORKING, Config
 from pdnet.inference.evaluate import Evaluation, evaluate
 from pdnet.model.checkpoint import load_network
-from pdnet.model.device import choose_device, seed_everything
+from pdnet.model.device import seed_everything, take_machine
 
 
 def run(
@@ -16,7 +16,7 @@ def run(
 ) -> Evaluation:
     """Predicts, scores and tracks."""
     seed_everything(config.seed)
-    network = load_network(checkpoint).to(choose_device(config.machine.device))
+    network = load_network(checkpoint).to(take_machine(config.machine))
     evaluation = evaluate(network, data, out, options=config.evaluate, seed=config.seed)
     _track(config, evaluation, out)
     return evaluation

@@ -8,13 +8,13 @@ from pdnet.base.files import write_json, write_table
 from pdnet.config import CHECKPOINT, RESULTS, WORKING, Config
 from pdnet.experiments.references import reference_policies
 from pdnet.model.checkpoint import load_network
-from pdnet.model.device import choose_device, seed_everything
+from pdnet.model.device import seed_everything, take_machine
 
 
 def run(config: Config) -> None:
     """Scores the trained network with every policy; times go to a file that nothing declares."""
     seed_everything(config.seed)
-    network = load_network(CHECKPOINT).to(choose_device(config.machine.device))
+    network = load_network(CHECKPOINT).to(take_machine(config.machine))
     options, seed = config.evaluate, config.seed
     rows, milliseconds = reference_policies(network, WORKING, options=options, seed=seed)
     write_table(RESULTS / "references.csv", rows)

@@ -29,7 +29,7 @@ from pdnet.losses import PDNetLoss
 from pdnet.model import PDNet
 from pdnet.model.blocks import frozen_statistics
 from pdnet.model.checkpoint import save_network, take_encoder
-from pdnet.model.device import choose_device, seed_everything
+from pdnet.model.device import seed_everything, take_machine
 from pdnet.model.ipda import Parts
 from pdnet.training.groups import head_norms, parameter_groups, split_holdout
 from pdnet.training.health import part_health
@@ -64,9 +64,7 @@ class Training:
         train, model = config.train, config.model
         self.config, self.out = config, out
         self.run_name, self.parent, self.run_id = run_name, parent, None
-        if config.machine.threads:
-            torch.set_num_threads(config.machine.threads)
-        device = choose_device(config.machine.device)
+        device = take_machine(config.machine)
         devices = 1 if device.index is None else [device.index]
         self.fabric = Fabric(accelerator=device.type, devices=devices, precision=train.precision)
         seed_everything(config.seed)
