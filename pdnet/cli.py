@@ -119,8 +119,20 @@ def evaluate(
     ] = False,
     threshold: Annotated[
         Optional[float],
-        typer.Option(min=0.0, max=1.0, help="Cut grey predictions at this share of 255."),
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            help="Cut grey predictions at this share of 255 (of 65535 with 16 bits); masks of 0 "
+            "and one value stay as they are.",
+        ),
     ] = None,
+    foreground: Annotated[
+        str,
+        typer.Option(
+            help="binary refuses what is no mask; nonzero takes all that is not 0, as the official "
+            "evaluator does."
+        ),
+    ] = "binary",
     out: Annotated[
         Optional[Path], typer.Option(help="Folder for the result files (default: PRED_DIR).")
     ] = None,
@@ -134,12 +146,15 @@ def evaluate(
 
     if set_name not in ("train", "val"):
         raise InputError(f"--set {set_name}: expected train or val")
+    if foreground not in ("binary", "nonzero"):
+        raise InputError(f"--foreground {foreground}: expected binary or nonzero")
     scores = score_folder(
         pred_dir,
         dataset_root,
         set_name,
         include_first_last=include_first_last,
         threshold=threshold,
+        nonzero=foreground == "nonzero",
         workers=workers,
     )
     write_results(scores, out or pred_dir, set_name)
@@ -237,10 +252,20 @@ def segment(
     from pdnet.model.checkpoint import load_network
     from pdnet.model.device import choose_device
 
-    folder = out or source.with_name(source.stem + "-masks")
+    if out is None and source.name in ("", ".."):
+        raise InputError(
+            f"'{source}': the input has no name to call the folder of masks by; name it, or give "
+            "--out"
+        )
+    name = source.name if source.is_dir() else source.stem
+    folder = out or source.with_name(name + "-masks")
     network = load_network(checkpoint).to(choose_device(device or "auto"))
-    count = segment_video(source, folder, network=network, threshold=threshold, overlay=overlay)
+    count, announced = segment_video(
+        source, folder, network=network, threshold=threshold, overlay=overlay
+    )
     print(f"{count} masks in {folder}")
+    if announced is not None and count < announced:
+        sys.stderr.write(f"note: {source} announces {announced} frames, {count} could be read\n")
 
 
 bench = typer.Typer(

@@ -9,46 +9,79 @@ the section always wins, so `dvc exp run -S model.parts=3` does what it says in 
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import ValidationInfo as Info
 
+from pdnet.base.parameters_file import read_parameters, shown
 from pdnet.errors import InputError
 
 # where everything lies, relative to the project's root
 SOURCE, RAW, WORKING = Path("data/source"), Path("data/raw"), Path("data/480p")
 SERIES = Path("data/imbalance")
 MODELS, RESULTS, REPORTS = Path("models"), Path("results"), Path("reports")
+OUTPUTS = (RAW, WORKING, SERIES, MODELS, RESULTS, REPORTS)  # what stages write
 CHECKPOINT = MODELS / "pdnet.safetensors"
+KERNELS = MODELS / "kernels.json"  # what the training computed with; nothing declares it
 ABLATION_WORK, VARIANTS = MODELS / "ablation", RESULTS / "ablation"
 TABLES = RESULTS / "tables"
 NOTEBOOKS = Path("notebooks")
 
 
-class Section(BaseModel):
-    """A group of parameters; unknown names are errors."""
+SHOWN_PROBLEMS = 20  # of a parameter file, a line each
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+Item = TypeVar("Item")
+
+
+def _unique(items: list[Item]) -> list[Item]:
+    twice = [item for item, times in Counter(items).items() if times > 1]
+    if twice:
+        raise ValueError(f"{shown(twice[0])} stands twice")
+    return items
+
+
+# no control characters: a path with a NUL is an error of Python's, not of the disk's
+Text = Annotated[str, Field(min_length=1, max_length=4096, pattern=r"^[^\x00-\x1f\x7f]+$")]
+# the deepest stride of a backbone is 32: other sides lose pixels on the way
+Side = Annotated[int, Field(ge=32, le=4096, multiple_of=32)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]  # what NumPy and torch both take
+Rate = Annotated[float, Field(gt=0, le=1000)]
+Weight = Annotated[float, Field(ge=0, le=1e6)]
+Count = Annotated[int, Field(ge=1, le=10**6)]
+Processes = Annotated[int, Field(ge=0, le=1024)]
+# a folder's name: results/ablation/NAME
+VariantName = Annotated[str, Field(max_length=60, pattern=r"^[a-z0-9][a-z0-9_-]*$")]
+
+
+class Section(BaseModel):
+    """A group of parameters; unknown names, other types and numbers without end are errors."""
+
+    # strict: `parts: true` is no 1, `parts: "5"` no 5
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class DataConfig(Section):
     """Where the clips and the single images come from."""
 
     source: Literal["sample", "mvps", "davis", "pp_humanseg14k"]
-    root: str | None = None  # the source's tree on this machine; read, linked, never copied
-    url: str | None = None  # davis: archive to fetch when there is no root
-    sha256: str | None = None  # of that archive
-    image_sets: list[Literal["sample", "eg1800", "supervisely", "coco_person"]] = []
-    image_root: str | None = None  # folder that holds EG1800/, SuperviselyPerson/, coco/ ...
-    sample_images: int = Field(160, ge=0)  # single images that the sample renders
+    root: Text | None = None  # the source's tree on this machine; read, linked, never copied
+    # davis: archive to fetch when there is no root
+    url: Annotated[Text, Field(pattern=r"^https?://[^\s/]+/\S*$")] | None = None
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")] | None = None  # of that archive
+    image_sets: Annotated[
+        list[Literal["sample", "eg1800", "supervisely", "coco_person"]], AfterValidator(_unique)
+    ] = []
+    image_root: Text | None = None  # folder that holds EG1800/, SuperviselyPerson/, coco/ ...
+    sample_images: int = Field(160, ge=0, le=10**6)  # single images that the sample renders
 
 
 class PreprocessConfig(Section):
     """Short side of the working copy and the quality of its JPEGs."""
 
-    short_side: int = Field(480, ge=32)
+    short_side: int = Field(480, ge=32, le=4320)  # no camera has more lines
     jpeg_quality: int = Field(95, ge=50, le=100)
 
 
@@ -56,9 +89,10 @@ class ModelConfig(Section):
     """The network. What the paper and the authors' code read differently is named in `presets`."""
 
     preset: Literal["paper", "official"] = "paper"
-    backbone: str = "resnet50"
-    weights: str = "imagenet"  # imagenet, none, or a file
-    input_size: tuple[int, int] = (480, 480)  # height, width
+    backbone: Annotated[Text, Field(max_length=100)] = "resnet50"
+    weights: Text = "imagenet"  # imagenet, none, or a file
+    # height, width; YAML and JSON have lists alone
+    input_size: tuple[Side, Side] = Field((480, 480), strict=False)
     interaction: Literal["ipda", "none"] = "ipda"
     parts: int = Field(5, ge=1, le=64)
     fusion: Literal["multiply", "add"] = "multiply"
@@ -67,37 +101,54 @@ class ModelConfig(Section):
     part_activation: Literal["softmax", "softmax_background"] = "softmax"
     mask_keys: Literal["none", "saliency", "part"] = "none"
     reference_fusion: Literal["mean", "concat_tokens"] = "mean"
-    channels: int = Field(128, ge=8)
-    part_channels: int = Field(64, ge=4)
-    attention_channels: int = Field(32, ge=4)
-    downsample: int = Field(4, ge=1)
+    channels: int = Field(128, ge=8, le=1024)
+    part_channels: int = Field(64, ge=4, le=512)
+    attention_channels: int = Field(32, ge=4, le=512)
+    downsample: int = Field(4, ge=1, le=512)
     checkpointing: bool = False
+
+    @field_validator("part_channels")
+    @classmethod
+    def _enough_for_the_parts(cls, channels: int, info: Info) -> int:
+        # all parts are read out of the same few channels by one layer
+        if channels < info.data.get("parts", 1):
+            raise ValueError(f"{info.data['parts']} parts need as many part_channels")
+        return channels
+
+    @field_validator("downsample")
+    @classmethod
+    def _leaves_a_grid(cls, downsample: int, info: Info) -> int:
+        # on a single point parts have no place and attention no choice
+        side = min(info.data.get("input_size", (4096,)))
+        if side // 4 // downsample < 2:
+            raise ValueError(f"of an input side of {side} not two points are left for the parts")
+        return downsample
 
 
 class LossConfig(Section):
     """Section 4.4 of the paper; weights as in the authors' code where the paper gives none."""
 
-    l1: float = Field(0.8, ge=0)
-    auxiliary: float = Field(0.8, ge=0)  # the encoder's four heads
-    saliency: float = Field(0.8, ge=0)  # the portrait map on the part grid
-    parts: float = Field(0.8, ge=0)  # a factor on the four terms of the parts below
-    reference: float = Field(0.8, ge=0)  # a factor on all terms of the reference frame
-    geometric: float = Field(1.0, ge=0)
-    semantic: float = Field(1.0, ge=0)
-    area: float = Field(1.0, ge=0)
-    orthonormal: float = Field(1.0, ge=0)
+    l1: Weight = 0.8
+    auxiliary: Weight = 0.8  # the encoder's four heads
+    saliency: Weight = 0.8  # the portrait map on the part grid
+    parts: Weight = 0.8  # a factor on the four terms of the parts below
+    reference: Weight = 0.8  # a factor on all terms of the reference frame
+    geometric: Weight = 1.0
+    semantic: Weight = 1.0
+    area: Weight = 1.0
+    orthonormal: Weight = 1.0
     combine: Literal["mean", "official"] = "mean"  # eq. (6), or a + b/2
     # the part losses' map: the part grid, or the input's size
     resolution: Literal["grid", "full"] = "grid"
     # over all pixels and channels, or the portrait
     semantic_mean: Literal["pixels", "portrait"] = "pixels"
     # added to every pixel of a part mask in the geometric loss (SCOPS)
-    smoothing: float = Field(1e-3, ge=0)
+    smoothing: Weight = 1e-3
     bce_weight: Literal["batch", "none"] = "batch"  # N / (N_pos + 1) of the batch, or plain
     # a batch without people would weigh N otherwise
-    bce_weight_max: float | None = Field(20.0, gt=0)
-    feature_network: str = "resnet18"
-    feature_weights: str = "imagenet"
+    bce_weight_max: float | None = Field(20.0, gt=0, le=1e9)
+    feature_network: Annotated[Text, Field(max_length=100)] = "resnet18"
+    feature_weights: Text = "imagenet"
     feature_layer: int = Field(3, ge=0, le=3)  # which of the four strides; 3 is stride 32
     feature_normalise: bool = False
 
@@ -105,31 +156,32 @@ class LossConfig(Section):
 class TrainConfig(Section):
     """The recipe of the paper's section 5.1."""
 
-    epochs: int = Field(60, ge=1)
+    epochs: int = Field(60, ge=1, le=10_000)
     # video steps; null: once through the training frames
-    steps_per_epoch: int | None = Field(None, ge=1)
-    batch_size: int = Field(4, ge=1)
+    steps_per_epoch: int | None = Field(None, ge=1, le=100_000)
+    batch_size: int = Field(4, ge=1, le=1024)
     # what they train: methods in docs/presets.md
     image_steps: Literal["ours", "official", "all", "none"] = "ours"
-    image_every: int = Field(2, ge=1)  # video steps after each image step
-    lr_image: float = Field(2.5e-4, gt=0)
-    lr_video_backbone: float = Field(2.5e-5, gt=0)
-    lr_video_heads: float = Field(2.5e-3, gt=0)
+    image_every: Count = 2  # video steps after each image step
+    lr_image: Rate = 2.5e-4
+    lr_video_backbone: Rate = 2.5e-5
+    lr_video_heads: Rate = 2.5e-3
     momentum: float = Field(0.9, ge=0, lt=1)
-    weight_decay: float = Field(5e-4, ge=0)
-    power: float = Field(0.9, gt=0)
+    weight_decay: float = Field(5e-4, ge=0, le=1)
+    power: float = Field(0.9, gt=0, le=100)
     late_factor: float = Field(0.5, gt=0, le=1)
-    late_epoch: int = Field(6, ge=0)
-    clip_gradient: float | None = Field(None, gt=0)
-    start: str | None = None  # a checkpoint whose encoder is taken over
+    late_epoch: int = Field(6, ge=0, le=10_000)
+    clip_gradient: float | None = Field(None, gt=0, le=1e9)
+    start: Text | None = None  # a checkpoint whose encoder is taken over
     # only IPDA, fusion and head learn; for short ablations on one encoder
     freeze_encoder: bool = False
-    crop: float = Field(0.125, ge=0, lt=1)
+    crop: float = Field(0.125, ge=0, le=0.5)  # more leaves nothing of a small frame
     reference: Literal["first", "random"] = "first"
-    holdout: list[str] = []  # training clips kept for validation
-    validate_every: int = Field(1, ge=1)
+    # training clips kept for validation
+    holdout: Annotated[list[Text], AfterValidator(_unique)] = []
+    validate_every: Count = 1
     # at most this many frames of each held-back clip
-    validation_frames: int | None = Field(None, ge=3)
+    validation_frames: int | None = Field(None, ge=3, le=10**6)
     # of its own: evaluate.threshold only scores
     validation_threshold: float = Field(0.5, gt=0, lt=1)
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
@@ -142,27 +194,32 @@ class EvaluateConfig(Section):
     set: Literal["train", "val"] = "val"
     include_first_last: bool = False
     reference: Literal["first", "first+previous_k", "random", "every_n"] = "first"
-    reference_k: int = Field(5, ge=1)
-    fps_frames: int = Field(20, ge=3)
+    reference_k: int = Field(5, ge=1, le=1000)
+    fps_frames: int = Field(20, ge=3, le=10_000)
 
 
 class ReportConfig(Section):
     """What the report shows."""
 
-    best_worst: int = Field(2, ge=1)
+    best_worst: int = Field(2, ge=1, le=100)
 
 
 class AblationConfig(Section):
     """Which variants are trained, how often, and what they share."""
 
-    run: list[str]  # the variants that `dvc repro` trains
-    variants: dict[str, dict[str, Any]]  # name -> parameters by dotted name
-    set: dict[str, Any] = {}  # parameters of every variant: what makes the trainings short
-    seeds: list[int] = Field([1, 2, 3], min_length=1)
+    variants: dict[VariantName, dict[Text, Any]]  # name -> parameters by dotted name
+    run: Annotated[list[str], AfterValidator(_unique)]  # the variants that `dvc repro` trains
+    set: dict[Text, Any] = {}  # parameters of every variant: what makes the trainings short
+    seeds: Annotated[list[Seed], AfterValidator(_unique)] = Field(
+        [1, 2, 3], min_length=1, max_length=1000
+    )
 
     @field_validator("run")
     @classmethod
-    def _compared_with_full(cls, run: list[str]) -> list[str]:
+    def _known_and_compared_with_full(cls, run: list[str], info: Info) -> list[str]:
+        unknown = [name for name in run if name not in info.data.get("variants", run)]
+        if unknown:
+            raise ValueError(f"'{shown(unknown[0])}' is no name under ablation.variants")
         if "full" not in run:
             raise ValueError("'full' must be among them: every other variant is compared with it")
         return run
@@ -171,8 +228,17 @@ class AblationConfig(Section):
 class ImbalanceConfig(Section):
     """The rendered series in which the limbs move ever faster against the torso."""
 
-    levels: list[float] = Field([0.0, 0.5, 1.0, 2.0, 3.0], min_length=2)
-    frames: int = Field(26, ge=11)  # of each clip, at 30 FPS
+    levels: list[Annotated[float, Field(ge=0, le=100)]] = Field(
+        [0.0, 0.5, 1.0, 2.0, 3.0], min_length=2, max_length=100
+    )
+    frames: int = Field(26, ge=11, le=10_000)  # of each clip, at 30 FPS
+
+    @field_validator("levels")
+    @classmethod
+    def _clips_of_their_own(cls, levels: list[float]) -> list[float]:
+        # clips are named by their level in per cent: closer levels would share one
+        _unique([round(100 * level) for level in levels])
+        return levels
 
 
 class MachineConfig(Section):
@@ -182,17 +248,20 @@ class MachineConfig(Section):
     the profile whose numbers are published fixes its threads.
     """
 
-    workers: int = Field(0, ge=0)  # processes for files; 0: every core
-    loader_workers: int = Field(0, ge=0)  # processes that load training batches; 0: the main one
-    threads: int = Field(0, ge=0)  # CPU threads of torch; 0: its own choice
-    device: str = "auto"  # auto, cpu, cuda, cuda:1 ...
+    workers: Processes = 0  # for files; 0: every core
+    loader_workers: Processes = 0  # that load training batches; 0: the main one
+    threads: Processes = 0  # CPU threads of torch; 0: its own choice
+    device: Annotated[Text, Field(max_length=40)] = "auto"  # auto, cpu, cuda, cuda:1 ...
 
 
 class Config(Section):
     """The whole of `params.yaml`, resolved."""
 
-    profile: str
-    seed: int
+    # its sections come as groups of names and values
+    model_config = ConfigDict(strict=False)
+
+    profile: Text
+    seed: Annotated[Seed, Field(strict=True)]
     data: DataConfig
     preprocess: PreprocessConfig
     model: ModelConfig
@@ -214,18 +283,19 @@ def load_config(path: Path | str = "params.yaml") -> Config:
     Raises:
         InputError: no such file, not YAML, an unknown name or a bad value; every problem is named.
     """
-    path = Path(path)
+    return resolve(_read(Path(path)), str(path))
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
-        raw = yaml.safe_load(path.read_text())
+        raw = read_parameters(path)
     except FileNotFoundError as error:
         raise InputError(
             f"{path}: no such parameter file; run from the project's root or give --params"
         ) from error
-    except yaml.YAMLError as error:
-        raise InputError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(raw, dict):
         raise InputError(f"{path}: expected names and values, found {type(raw).__name__}")
-    return resolve(raw, str(path))
+    return raw
 
 
 def with_values(raw: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
@@ -236,9 +306,13 @@ def with_values(raw: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
     for name, value in values.items():
         group, keys = changed, name.split(".")
         for key in keys[:-1]:
-            group = group.setdefault(key, {})
+            if group.get(key) is None:
+                group[key] = {}
+            group = group[key]
             if not isinstance(group, dict):
-                raise InputError(f"'{name}': '{key}' is a value, not a group of parameters")
+                raise InputError(
+                    f"'{shown(name)}': '{shown(key)}' is a value, not a group of parameters"
+                )
         group[keys[-1]] = value
     return changed
 
@@ -247,31 +321,19 @@ def resolve(raw: dict[str, Any], where: str = "parameters") -> Config:
     """Parameters as written -> `Config`: section, else profile, else preset, else the field's
     default.
     """
-    for section in SECTIONS:
-        if not isinstance(raw.get(section) or {}, dict):
-            raise InputError(
-                f"{where}: {section} must be a group of names and values, not {raw[section]!r}"
-            )
-    profile = _choice(raw.get("profiles"), raw.get("profile"), "profile", where)
-    preset_name = _first(
-        (raw.get("model") or {}).get("preset"), (profile.get("model") or {}).get("preset"), "paper"
-    )
-    preset = _choice(raw.get("presets"), preset_name, "model.preset", where)
     _known(raw, {"profile", "seed", "profiles", "presets", *SECTIONS}, "", where)
-    for name, layer in (
-        ("profiles." + str(raw.get("profile")), profile),
-        ("presets." + str(preset_name), preset),
-    ):
-        _known(layer, set(SECTIONS), name + ".", where)
+    own = _sections(raw, f"{where}: ")
+    profile = _choice(raw, "profiles", raw.get("profile"), "profile", where)
+    named = _first(own["model"].get("preset"), profile["model"].get("preset"), "paper")
+    preset = _choice(raw, "presets", named, "model.preset", where)
     merged: dict[str, Any] = {"profile": raw.get("profile"), "seed": raw.get("seed", 18493)}
     for section in SECTIONS:
         values: dict[str, Any] = {}
-        for layer in (preset, profile, raw):
-            given = layer.get(section) or {}
+        for layer in (preset, profile, own):
             values.update(
                 {
                     key: value
-                    for key, value in given.items()
+                    for key, value in layer[section].items()
                     if value is not None or key not in values
                 }
             )
@@ -292,11 +354,13 @@ def variant_configs(params: Path, name: str) -> dict[int, Config]:
     Raises:
         InputError: no such variant, or one of its parameters is unknown or wrong.
     """
-    options = load_config(params).ablation
+    raw = _read(params)
+    options = resolve(raw, str(params)).ablation
     if name not in options.variants:
         known = ", ".join(options.variants)
-        raise InputError(f"ablation.variants: '{name}' is unknown; known: {known}")
-    raw = yaml.safe_load(params.read_text())
+        raise InputError(
+            f"ablation.variants: '{shown(name)}' is unknown; known: {shown(known, 300)}"
+        )
     changes = {**options.set, **options.variants[name]}
     where = f"ablation.variants.{name}"
     return {
@@ -304,14 +368,14 @@ def variant_configs(params: Path, name: str) -> dict[int, Config]:
     }
 
 
-def checked(section: str, **values: Any) -> Any:
+def checked(section: str, /, **values: Any) -> Any:
     """One section by itself, e.g. `checked("model", parts=3)`; a bad value is named as in a
     parameter file.
     """
     try:
         return Config.model_fields[section].annotation(**values)
     except ValidationError as error:
-        raise InputError(_explain(error, section)) from error
+        raise InputError(_explain(error, section, section)) from error
 
 
 def admits_null(section: str, key: str) -> bool:
@@ -328,33 +392,55 @@ def _first(*values: Any) -> Any:
     return next(value for value in values if value is not None)
 
 
-def _choice(table: Any, name: Any, what: str, where: str) -> dict[str, Any]:
-    if not isinstance(table, dict) or name not in table:
-        known = (
-            ", ".join(map(str, table)) if isinstance(table, dict) else "none: the table is missing"
-        )
-        raise InputError(f"{where}: {what} '{name}' is unknown; known: {known}")
-    return table[name] or {}
+def _group(table: dict[str, Any], name: str, where: str) -> dict[str, Any]:
+    """A group by its name; empty where it is null or not given."""
+    group = table.get(name)
+    if group is None:
+        return {}
+    if not isinstance(group, dict):
+        raise InputError(f"{where}{name} must be a group of names and values, not {shown(group)}")
+    return group
+
+
+def _sections(layer: dict[str, Any], where: str) -> dict[str, dict[str, Any]]:
+    return {section: _group(layer, section, where) for section in SECTIONS}
+
+
+def _choice(
+    raw: dict[str, Any], table: str, name: Any, what: str, where: str
+) -> dict[str, dict[str, Any]]:
+    """The sections of a profile or a preset."""
+    choices = _group(raw, table, f"{where}: ")
+    if not isinstance(name, str) or name not in choices:
+        known = ", ".join(map(str, choices)) or "none: the table is missing"
+        raise InputError(f"{where}: {what} '{shown(name)}' is unknown; known: {shown(known, 300)}")
+    chosen = _group(choices, name, f"{where}: {table}.")
+    _known(chosen, set(SECTIONS), f"{table}.{name}.", where)
+    return _sections(chosen, f"{where}: {table}.{name}.")
 
 
 def _known(given: dict[str, Any], known: set[str], prefix: str, where: str) -> None:
     unknown = [str(key) for key in given if key not in known]
     if unknown:
         raise InputError(
-            f"{where}: unknown parameter '{prefix}{unknown[0]}'; known: {', '.join(sorted(known))}"
+            f"{where}: unknown parameter '{prefix}{shown(unknown[0])}'; "
+            f"known: {', '.join(sorted(known))}"
         )
 
 
-def _explain(error: ValidationError, where: str) -> str:
+def _explain(error: ValidationError, where: str, section: str | None = None) -> str:
+    """A line a problem; `section` is the one that was checked by itself."""
+    problems = error.errors()
     lines = []
-    for problem in error.errors():
-        name = ".".join(str(x) for x in problem["loc"])
+    for problem in problems[:SHOWN_PROBLEMS]:
+        name = shown(".".join(str(x) for x in problem["loc"]))
         if problem["type"] == "extra_forbidden":
-            section = Config.model_fields[name.split(".")[0]].annotation.model_fields
-            lines.append(f"{where}: unknown parameter '{name}'; known here: {', '.join(section)}")
+            fields = Config.model_fields[section or problem["loc"][0]].annotation.model_fields
+            lines.append(f"{where}: unknown parameter '{name}'; known here: {', '.join(fields)}")
         else:
-            lines.append(
-                f"{where}: {name} = {problem['input']!r}: "
-                f"{problem['msg'][0].lower()}{problem['msg'][1:]}"
-            )
+            message = problem["msg"].removeprefix("Value error, ")
+            given = shown(repr(problem["input"]))
+            lines.append(f"{where}: {name} = {given}: {message[0].lower()}{message[1:]}")
+    if len(problems) > SHOWN_PROBLEMS:
+        lines.append(f"... and {len(problems) - SHOWN_PROBLEMS} more")
     return "\n".join(lines)

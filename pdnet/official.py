@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from pdnet.config import ModelConfig
+from pdnet.base.parameters_file import shown
+from pdnet.config import checked
 from pdnet.errors import InputError
 from pdnet.model import PDNet
+from pdnet.model.weights import check_entry
 
 BATCH_NORM = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 RESNETS = {6: "resnet50", 23: "resnet101"}  # blocks in layer3
@@ -80,7 +83,7 @@ def entry_map(parts: int) -> Iterator[tuple[str, list[str]]]:
         yield from _conv_bn(f"fusion.fuse.{j - 1}", f"{fusion}.conv_{j}", f"{fusion}.bn_{j}")
 
 
-def unwrap(state: dict) -> dict[str, Tensor]:
+def unwrap(state: dict) -> dict[str, Any]:
     """Takes an enclosing dictionary and a `module.` prefix off."""
     for key in ("state_dict", "model", "net", "network"):
         if isinstance(state.get(key), dict):
@@ -99,40 +102,33 @@ def network_from_state_dict(state: dict) -> PDNet:
             or -101 and the number of parts are read from the entries.
 
     Raises:
-        InputError: an entry is unknown, missing or of another shape; it is named.
+        InputError: an entry is unknown, missing, or not what `check_entry` admits; it is named.
     """
     state = unwrap(state)
-    parts = _count(state, r"ipda\.part_q_conv\.(\d+)\.weight", "ipda.part_q_conv.0.weight")
-    blocks = _count(state, r"bkbone\.layer3\.(\d+)\.conv1\.weight", "bkbone.layer3.0.conv1.weight")
+    parts = _count(state, r"ipda\.part_q_conv\.(\d{1,4})\.weight", "ipda.part_q_conv.{}.weight")
+    layer3 = "bkbone.layer3.{}.conv1.weight"
+    blocks = _count(state, r"bkbone\.layer3\.(\d{1,4})\.conv1\.weight", layer3)
     if blocks not in RESNETS:
         raise InputError(
             f"bkbone.layer3 has {blocks} blocks; known: 6 (ResNet-50) and 23 (ResNet-101)"
         )
-    config = ModelConfig(**OFFICIAL_MODEL, backbone=RESNETS[blocks], weights="none", parts=parts)
+    found = {"backbone": RESNETS[blocks], "parts": parts}
+    config = checked("model", **OFFICIAL_MODEL, **found, weights="none")
     network = PDNet(config)
     wanted = network.state_dict()
     ours, used = {}, set()
     for key, names in _all_entries(wanted, parts):
+        like = wanted[key]
         # a scalar (batches tracked) is the same for all parts: the first one stands for them
-        pieces = [_take(state, name) for name in names]
+        share = like.chunk(len(names))[0] if like.ndim else like
+        pieces = [_take(state, name, share) for name in names]
         used.update(names)
-        value = pieces[0] if len(pieces) == 1 or pieces[0].ndim == 0 else torch.cat(pieces)
-        if tuple(value.shape) != tuple(wanted[key].shape):
-            share = len(names) if wanted[key].ndim else 1
-            expected = (
-                (wanted[key].shape[0] // share, *wanted[key].shape[1:]) if wanted[key].ndim else ()
-            )
-            bad = next(
-                (n for n, p in zip(names, pieces, strict=True) if tuple(p.shape) != expected),
-                names[0],
-            )
-            raise InputError(f"entry '{bad}' is {tuple(state[bad].shape)}, not {expected}")
-        ours[key] = value
+        ours[key] = torch.cat(pieces) if like.ndim else pieces[0]
     unknown = [name for name in state if name not in used]
     if unknown:
         raise InputError(
-            f"unknown entry '{unknown[0]}' ({len(unknown)} in all); this is no PDNet checkpoint "
-            "of theirs"
+            f"unknown entry '{shown(unknown[0])}' ({len(unknown)} in all); this is no PDNet "
+            "checkpoint of theirs"
         )
     network.load_state_dict(ours)
     return network
@@ -169,16 +165,18 @@ def _all_entries(wanted: dict[str, Tensor], parts: int) -> Iterator[tuple[str, l
     yield from entry_map(parts)
 
 
-def _take(state: dict[str, Tensor], name: str) -> Tensor:
+def _take(state: dict[str, Any], name: str, like: Tensor) -> Tensor:
     if name not in state:
         raise InputError(f"missing entry '{name}'")
-    if not isinstance(state[name], Tensor):
-        raise InputError(f"entry '{name}' is a {type(state[name]).__name__}, not a tensor")
+    check_entry(name, state[name], like)
     return state[name]
 
 
-def _count(state: dict[str, Tensor], pattern: str, example: str) -> int:
+def _count(state: dict[str, Any], pattern: str, entry: str) -> int:
+    """How many entries of a numbered kind there are; their numbers are 0, 1 ... without a gap."""
     found = {int(m.group(1)) for key in state if (m := re.fullmatch(pattern, str(key)))}
-    if not found:
-        raise InputError(f"missing entry '{example}'; this is no PDNet checkpoint of the authors")
-    return max(found) + 1
+    missing = set(range(len(found) or 1)) - found
+    if missing:
+        first = entry.format(min(missing))
+        raise InputError(f"missing entry '{first}'; this is no PDNet checkpoint of the authors")
+    return len(found)

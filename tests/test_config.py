@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 import yaml
 from pydantic_core import PydanticUndefined
 
-from pdnet.config import SECTIONS, Config, load_config, with_values
+from pdnet.config import SECTIONS, Config, checked, load_config, variant_configs, with_values
 from pdnet.errors import InputError
 from tests.helpers import ROOT, write_params
 
@@ -61,15 +63,168 @@ def test_a_wrong_parameter_is_named_before_any_work(cli, tmp_path, monkeypatch, 
     assert not (tmp_path / "data").exists()
 
 
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"model__parts": True}, "model.parts = True: input should be a valid integer"),
+        ({"model__parts": 5.0}, "model.parts = 5.0"),
+        ({"model__residual": "no"}, "model.residual = 'no'"),
+        ({"model__parts": 64, "model__part_channels": 4}, "64 parts need as many"),
+        ({"model__downsample": 32}, "of an input side of 224 not two points are left"),
+        ({"model__attention_channels": 2**62}, "model.attention_channels = 4611686018427387904"),
+        ({"model__input_size": [1, 1]}, "model.input_size.0 = 1"),
+        ({"model__input_size": [224, 10**9]}, "model.input_size.1 = 1000000000"),
+        ({"model__input_size": [0, 0]}, "model.input_size.0 = 0"),
+        ({"model__input_size": [230, 224]}, "input should be a multiple of 32"),
+        ({"model__weights": "a\0b"}, "model.weights"),
+        ({"preprocess__short_side": 10**9}, "preprocess.short_side = 1000000000"),
+        ({"train__epochs": 10**9}, "train.epochs"),
+        ({"train__batch_size": 10**9}, "train.batch_size"),
+        ({"evaluate__fps_frames": 10**9}, "evaluate.fps_frames"),
+        ({"evaluate__reference_k": 10**9}, "evaluate.reference_k"),
+        ({"data__sample_images": 10**9}, "data.sample_images"),
+        ({"imbalance__frames": 10**9}, "imbalance.frames"),
+        ({"machine__workers": 10**5}, "machine.workers"),
+        ({"train__lr_image": float("inf")}, "train.lr_image = inf"),
+        ({"loss__l1": float("nan")}, "loss.l1 = nan"),
+        ({"train__holdout": ["a", "a"]}, "train.holdout = ['a', 'a']: a stands twice"),
+        ({"data__image_sets": ["sample", "sample"]}, "sample stands twice"),
+        ({"ablation__seeds": [1, 1]}, "ablation.seeds = [1, 1]: 1 stands twice"),
+        ({"ablation__seeds": [-1]}, "ablation.seeds.0 = -1"),
+        ({"seed": -1}, "seed = -1"),
+        ({"seed": 2**64}, "seed = 18446744073709551616"),
+        ({"ablation__run": ["full", "none"]}, "'none' is no name under ablation.variants"),
+        ({"ablation__run": ["full", "full"]}, "full stands twice"),
+        ({"ablation__variants": {"full": {}, "../x": {}}}, "'../x': string should match"),
+        ({"ablation__run": ["full", "../x"]}, "'../x' is no name"),
+        ({"imbalance__levels": [1, 1]}, "100 stands twice"),
+        ({"imbalance__levels": [1, 1.001]}, "100 stands twice"),
+        ({"imbalance__levels": [0.0, float("nan")]}, "imbalance.levels.1 = nan"),
+        ({"imbalance__levels": [0.0, -1]}, "imbalance.levels.1 = -1"),
+        ({"data__sha256": "xyz"}, "data.sha256 = 'xyz'"),
+        ({"data__url": "file:///etc/passwd"}, "data.url = 'file:///etc/passwd'"),
+        ({"profiles__sample__model": 3}, "profiles.sample.model must be a group of names and val"),
+        ({"presets__paper__loss": [1]}, "presets.paper.loss must be a group"),
+        ({"profiles__sample": [1]}, "profiles.sample must be a group"),
+        ({"presets__paper": [1]}, "presets.paper must be a group"),
+        ({"profiles": 3}, "profiles must be a group"),
+        ({"profile": ["a"]}, "profile '['a']' is unknown; known: sample"),
+        ({"profile": {"a": 1}}, "profile '{'a': 1}' is unknown"),
+        ({"profile": None}, "profile 'None' is unknown"),
+        ({"model__preset": ["a"]}, "model.preset '['a']' is unknown"),
+        ({"train": []}, "train must be a group"),
+        ({"ablation__set": {"seed.x": 1, "train.start": "x" * 5000}}, ""),
+        ({"data__root": "x" * 10**5}, "data.root = 'xxxx"),
+        ({"ablation__seeds": ["x" * 100] * 500}, "... and 480 more"),
+    ],
+)
+def test_what_cannot_work_is_refused_in_short_lines(tmp_path, changes, says):
+    params = write_params(tmp_path / "p.yaml", **changes)
+    with pytest.raises(InputError) as error:
+        load_config(params)
+        variant_configs(params, "full")
+    lines = str(error.value).splitlines()
+    assert says in str(error.value), str(error.value)[:1000]
+    assert len(lines) <= 21 and max(map(len, lines)) < 600
+
+
 def test_no_parameters_and_no_yaml(tmp_path):
     with pytest.raises(InputError, match="no such parameter file"):
         load_config(tmp_path / "none.yaml")
-    (tmp_path / "p.yaml").write_text("a: [")
-    with pytest.raises(InputError, match="not YAML"):
-        load_config(tmp_path / "p.yaml")
-    (tmp_path / "p.yaml").write_text("text")
-    with pytest.raises(InputError, match="expected names and values"):
-        load_config(tmp_path / "p.yaml")
+    with pytest.raises(InputError, match="cannot be read"):
+        load_config(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"a: [", "line 1: not YAML"),
+        (b"text", "expected names and values"),
+        (b"", "expected names and values"),
+        (b"[1, 2]", "expected names and values"),
+        (b"seed: 1\nprofile: \xff", "line 2: not UTF-8"),
+        (b"a: \x01", "special characters are not allowed"),
+        (b"a: 2024-13-45", "line 1: '2024-13-45' is read as a date"),
+        (b"a: 2024-01-01", "is read as a date"),
+        (b"a: " + b"9" * 5000, "is a number to some readers"),
+        (b"a: 010", "is a number to some readers"),
+        (b"a: 0x_", "is a number to some readers"),
+        (b"a: 1:30", "is a number to some readers"),
+        (b"a: yes", "'yes' is true or false to some readers, a text to others"),
+        (b"a: " + b"[" * 2000, "nested more than 20 levels deep"),
+        (b"- " * 2000, "nested more than 20 levels deep"),
+        (b"a: 1\nb:\n  c: 1\n  c: 2", "line 4: 'c' stands twice"),
+        (b"a: &x [1]\nb: [*x, *x]", "line 2: '*x' is an alias"),
+        (b"a: !!python/object:os.system x", "is a tag"),
+        (b"a: !!int x", "is a tag"),
+        (b"<<: {a: 1}", "the name '<<' is no text"),
+        (b"3: 1", "the name '3' is no text"),
+        (b"? [a]\n: 1", "the name of a sequence is no text"),
+        (b"#" * 2**21, "larger than 1048576 bytes"),
+    ],
+)
+def test_a_file_that_readers_could_read_in_two_ways_is_refused_by_its_line(tmp_path, content, says):
+    path = tmp_path / "p.yaml"
+    path.write_bytes(content)
+    with pytest.raises(InputError) as error:
+        load_config(path)
+    text = str(error.value)
+    assert text.startswith(str(path)) and says in text and len(text) < 400, text
+    assert "\n" not in text
+
+
+def test_a_number_without_a_dot_is_a_number(tmp_path):
+    """`1e-3` is what DVC writes for `-S train.lr_image=0.001`; to YAML 1.1 it is a text."""
+    text = write_params(tmp_path / "p.yaml").read_text()
+    (tmp_path / "p.yaml").write_text(text.replace("lr_image: null", "lr_image: 1e-3"))
+    assert load_config(tmp_path / "p.yaml").train.lr_image == 1e-3
+
+
+def places(value: object, at: tuple = ()) -> list[tuple]:
+    """Keys that lead to every value of nested groups and lists."""
+    found = [at] if at else []
+    if isinstance(value, dict | list):
+        keys = value if isinstance(value, dict) else range(len(value))
+        for key in keys:
+            found += places(value[key], (*at, key))
+    return found
+
+
+def test_garbage_anywhere_is_a_parameter_file_or_an_input_error(tmp_path):
+    junk = [
+        None,
+        True,
+        -1,
+        2**70,
+        1e308,
+        "",
+        "a",
+        "\ud800",
+        [],
+        [[]],
+        ["a", 1],
+        {},
+        {"a": {}},
+        {"": 1},
+    ]
+    rng, path, refused = random.Random(0), tmp_path / "p.yaml", 0
+    original = (ROOT / "params.yaml").read_text()
+    everywhere = places(yaml.safe_load(original))
+    for _ in range(150):
+        raw = yaml.safe_load(original)
+        *way, last = rng.choice(everywhere)
+        group = raw
+        for key in way:
+            group = group[key]
+        group[last] = rng.choice(junk)
+        path.write_text(yaml.safe_dump(raw), errors="surrogatepass")
+        try:
+            load_config(path)
+            variant_configs(path, "full")
+        except InputError as error:
+            refused += 1
+            assert max(map(len, str(error).splitlines())) < 600
+    assert refused > 50
 
 
 def test_values_by_dotted_name_leave_the_original_alone():
@@ -81,6 +236,13 @@ def test_values_by_dotted_name_leave_the_original_alone():
     )
     with pytest.raises(InputError, match="'seed' is a value, not a group"):
         with_values(raw, {"seed.parts": 3})
+
+
+def test_a_section_by_itself_names_what_is_wrong():
+    with pytest.raises(InputError, match="model: unknown parameter 'partz'; known here: preset"):
+        checked("model", partz=3)
+    with pytest.raises(InputError, match=r"model: parts = 0"):
+        checked("model", parts=0)
 
 
 def test_variants_to_run_without_the_full_network_are_refused(tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -128,6 +130,15 @@ def test_resnet101_and_sizes_that_are_not_square(state):
     assert set(state_dict_from_network(network)) == set(deeper)
 
 
+def index(k: object) -> Callable[[dict], None]:
+    """Adds a part of this index."""
+    return lambda s: s.update({f"ipda.part_q_conv.{k}.weight": torch.zeros(32, 64, 1, 1)})
+
+
+def replaced(name: str, value: object) -> Callable[[dict], None]:
+    return lambda s: s.update({name: value})
+
+
 @pytest.mark.parametrize(
     ("spoil", "says"),
     [
@@ -142,6 +153,18 @@ def test_resnet101_and_sizes_that_are_not_square(state):
             "'ipda.part_q_conv.3.weight' is (31",
         ),
         (lambda s: s.clear(), "no PDNet checkpoint"),
+        (index(70), "missing entry 'ipda.part_q_conv.5.weight'"),
+        (index(10**9), "unknown entry 'ipda.part_q_conv.1000000000.weight'"),
+        (index("1" * 5000), "unknown entry 'ipda.part_q_conv.111"),
+        (replaced("head.weight", torch.zeros(1, 128, 3, 3).to_sparse()), "is no dense tensor"),
+        (replaced("head.weight", torch.zeros(1, 128, 3, 3).half()), "is of torch.float16"),
+        (replaced("head.weight", torch.full((1, 128, 3, 3), torch.nan)), "not finite"),
+        (replaced("head.weight", [1.0]), "entry 'head.weight' is a list, not a tensor"),
+        (
+            # a tensor of one value in the file
+            replaced("head.weight", torch.zeros(1).expand(10**12)),
+            "entry 'head.weight' is (1000000000000,)",
+        ),
     ],
 )
 def test_a_wrong_entry_is_named(state, spoil, says):
@@ -149,7 +172,15 @@ def test_a_wrong_entry_is_named(state, spoil, says):
     spoil(broken)
     with pytest.raises(InputError, match="entry") as error:
         network_from_state_dict(broken)
-    assert says in str(error.value)
+    assert says in str(error.value) and len(str(error.value)) < 300
+
+
+def test_more_parts_than_a_network_may_have_are_refused(state):
+    many = dict(state)
+    for k in range(65):
+        many[f"ipda.part_q_conv.{k}.weight"] = torch.zeros(32, 64, 1, 1)
+    with pytest.raises(InputError, match="model: parts = 65"):
+        network_from_state_dict(many)
 
 
 def test_import_and_export_commands(cli, tmp_path, state):
@@ -162,6 +193,12 @@ def test_import_and_export_commands(cli, tmp_path, state):
     )
     back = torch.load(tmp_path / "back.pth", weights_only=True)
     assert all(torch.equal(back[name], state[name]) for name in state)
-    (tmp_path / "rubbish.pth").write_bytes(b"rubbish")
+
+
+@pytest.mark.parametrize("content", [b"rubbish", b"", b"PK\x03\x04", b"\x80\x02."])
+def test_a_file_that_holds_no_weights_is_one_line(cli, tmp_path, content):
+    (tmp_path / "rubbish.pth").write_bytes(content)
     status, text = cli("import-official", tmp_path / "rubbish.pth")
-    assert status == 2 and "not a readable weight file" in text
+    assert status == 2 and "not a readable weight file" in text and "()" not in text
+    status, text = cli("import-official", tmp_path / "nowhere.pth")
+    assert status == 2 and f"{tmp_path}/nowhere.pth: no file" in text

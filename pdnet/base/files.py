@@ -9,8 +9,8 @@ import hashlib
 import io
 import json
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,26 +21,30 @@ from safetensors import SafetensorError
 
 from pdnet.errors import InputError
 
+# Begins the name of a file that is being written. No reader looks at hidden files, DVC is told not
+# to (.dvcignore), and whoever next writes into the folder removes what a kill left (base/lock.py).
+TEMPORARY = ".writing-"
+
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     """Calls `write` on a temporary file beside `path`, syncs it to disk and renames it into place.
 
+    The file gets the rights that the user's umask leaves. Where `path` is a link, the link is
+    replaced and what it leads to stays as it is.
+
     Raises:
         InputError: the disk is full or the folder cannot be written; `path` is as it was.
     """
-    handle = None
+    temporary = path.with_name(f"{TEMPORARY}{secrets.token_hex(6)}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        number, name = tempfile.mkstemp(dir=path.parent, prefix=".writing-", suffix=path.suffix)
-        os.close(number)
-        handle = Path(name)
-        write(handle)
-        with handle.open("rb") as stream:
+        # made here and not by `write`, so that nobody's file is overwritten
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        write(temporary)
+        with temporary.open("rb") as stream:
             # without it a crash after the rename may leave the new name with no content
             os.fsync(stream.fileno())
-        # mkstemp makes files that only their owner reads
-        os.chmod(handle, 0o644)
-        os.replace(handle, path)
+        os.replace(temporary, path)
     except (
         OSError,
         RuntimeError,
@@ -51,13 +55,21 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
             f"{path}: cannot be written ({reason}); free space or choose another folder"
         ) from error
     finally:
-        if handle is not None and handle.exists():
-            handle.unlink()
+        _forget(temporary)
+
+
+def _forget(temporary: Path) -> None:
+    """Removes a temporary file if it is still there; an error here would hide the first one."""
+    try:
+        temporary.unlink(missing_ok=True)
+    except OSError:
+        return  # the next writer of the folder removes it
 
 
 def write_text(path: Path, text: str) -> None:
-    """Atomic `Path.write_text`."""
-    write_atomically(path, lambda temporary: temporary.write_text(text))
+    """Atomic `Path.write_text` in UTF-8; names of files that are no UTF-8 keep their bytes."""
+    content = text.encode("utf-8", "surrogateescape")
+    write_atomically(path, lambda temporary: temporary.write_bytes(content))
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -114,12 +126,43 @@ def write_image(path: Path, image: np.ndarray, *, jpeg_quality: int = 95) -> Non
     write_atomically(path, lambda temporary: temporary.write_bytes(data.tobytes()))
 
 
+def copy(source: Path, target: Path) -> None:
+    """Atomic copy of a file's content."""
+    write_atomically(target, lambda temporary: shutil.copyfile(source, temporary))
+
+
+FICLONE = 0x40049409  # Linux's request for a copy that shares its blocks until one side is changed
+
+
+def _clone(source: Path, target: Path) -> None:
+    """A copy that takes no space (btrfs, XFS, bcachefs).
+
+    Raises:
+        OSError: this disk or this system has none.
+    """
+    import fcntl
+
+    with source.open("rb") as content, target.open("xb") as stream:
+        try:
+            fcntl.ioctl(stream.fileno(), FICLONE, content.fileno())
+        except OSError:
+            target.unlink()
+            raise
+
+
 def link(source: Path, target: Path) -> None:
-    """Makes `target` the same file as `source`: hard link, else symbolic link, else copy."""
+    """Makes `target` show what `source` holds without a second copy where the disk allows it.
+
+    A clone, else a symbolic link, else a copy; never a hard link: whoever edits `target` in place
+    would edit the owner's file without a sign that it is the same one.
+
+    Raises:
+        InputError: none of the three is possible.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     source = source.resolve()
     target.unlink(missing_ok=True)
-    for way in (os.link, os.symlink, shutil.copyfile):
+    for way in (_clone, os.symlink, shutil.copyfile):
         try:
             way(source, target)
             return

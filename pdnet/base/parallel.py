@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
@@ -15,6 +16,7 @@ from tqdm import tqdm
 from pdnet.errors import InputError
 
 # a plain fork inherits the locks of OpenCV's, torch's and MLflow's threads and may hang
+PR_SET_PDEATHSIG = 1  # of Linux's prctl
 START_METHOD = "forkserver" if "forkserver" in get_all_start_methods() else "spawn"
 
 Item = TypeVar("Item")
@@ -63,6 +65,12 @@ def progress(
     )
 
 
+def end_bars() -> None:
+    """Ends every progress bar, each on a line of its own: before an error is written."""
+    for bar in list(getattr(tqdm, "_instances", ())):
+        bar.close()
+
+
 def each(
     work: Callable[[Item], Result],
     items: Sequence[Item],
@@ -70,15 +78,17 @@ def each(
     *,
     workers: int = 0,
     unit: str = "it",
+    done: Callable[[Result], None] | None = None,
 ) -> list[Result]:
     """Runs `work` on every item in `workers` processes (0: all cores); results in the order of the
     items.
 
     Memory is bounded: at most a few items per worker are in flight. The first error ends the work.
+    `done` gets each result here, in the calling process, as soon as it is there.
     """
     workers = min(workers or cores(), len(items))
     if workers <= 1:
-        return [work(item) for item in progress(items, what, unit=unit)]
+        return [_told(work(item), done) for item in progress(items, what, unit=unit)]
     results: dict[int, Result] = {}
     with (
         ProcessPoolExecutor(workers, get_context(START_METHOD), _one_thread) as pool,
@@ -90,9 +100,9 @@ def each(
             for index, item in enumerate(items):
                 waiting[pool.submit(work, item)] = index
                 if len(waiting) >= 4 * workers:
-                    _collect(waiting, results, bar)
+                    _collect(waiting, results, bar, done)
             while waiting:
-                _collect(waiting, results, bar)
+                _collect(waiting, results, bar, done)
         except BrokenProcessPool as error:
             raise InputError(
                 f"{what}: a worker process was killed, perhaps for memory; set workers to 1"
@@ -103,11 +113,22 @@ def each(
     return [results[i] for i in range(len(items))]
 
 
-def _collect(waiting: dict[Future, int], results: dict, bar: tqdm) -> None:
+def _collect(
+    waiting: dict[Future, int],
+    results: dict,
+    bar: tqdm,
+    done: Callable[[Result], None] | None,
+) -> None:
     future = next(as_completed(waiting))
     # raises here what the worker raised, so that the first error ends the work
-    results[waiting.pop(future)] = future.result()
+    results[waiting.pop(future)] = _told(future.result(), done)
     bar.update()
+
+
+def _told(result: Result, done: Callable[[Result], None] | None) -> Result:
+    if done is not None:
+        done(result)
+    return result
 
 
 def _one_thread() -> None:
@@ -115,3 +136,12 @@ def _one_thread() -> None:
 
     # the pool has a process a core already: threads inside them would only wait for each other
     cv2.setNumThreads(1)
+    _die_with_parent()
+
+
+def _die_with_parent() -> None:
+    """A worker must not write on when its command was killed; Linux alone offers this."""
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -11,6 +11,7 @@ ROOT/Parts/480p/CLIP/FRAME.png              true body parts, where the clip was 
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,13 +19,15 @@ from pathlib import Path
 
 from pdnet.base.files import file_hash
 from pdnet.data.images import image_size
+from pdnet.data.lists import read_list
 from pdnet.errors import InputError
 
 SETS = ("train", "val")
 TRAINED_ON = ("ImageSets", "Keyframes", "Annotations", "Images")
 SCORED_ON = ("ImageSets", "Keyframes", "Annotations", "Parts")
 JPEG_SUFFIXES = (".jpg", ".jpeg")
-IMAGE_SUFFIXES = (*JPEG_SUFFIXES, ".png")
+MASK_SUFFIXES = (".png",)
+IMAGE_SUFFIXES = (*JPEG_SUFFIXES, *MASK_SUFFIXES)
 SHOWN_PROBLEMS = 20
 
 
@@ -48,12 +51,12 @@ class Clip:
         return self.name.rpartition("/")[0]
 
     def frame(self, stem: str) -> Path:
-        """The annotated frame's JPEG."""
-        return _frame_file(self.root / "Keyframes" / "480p" / self.name, stem)
+        """The annotated frame, a JPEG or PNG; where there is none, the JPEG that is missing."""
+        return _image_file(self.root / "Keyframes" / "480p" / self.name, stem, IMAGE_SUFFIXES)
 
     def mask(self, stem: str) -> Path:
         """Its mask."""
-        return self.root / "Annotations" / "480p" / self.name / f"{stem}.png"
+        return _image_file(self.root / "Annotations" / "480p" / self.name, stem, MASK_SUFFIXES)
 
     def parts(self, stem: str) -> Path:
         """The true body parts of an annotated frame; only rendered clips have the file."""
@@ -102,68 +105,69 @@ class Tree:
         return self.sets[name]
 
 
-def _frame_file(folder: Path, stem: str) -> Path:
-    for suffix in IMAGE_SUFFIXES:
+def _image_file(folder: Path, stem: str, suffixes: tuple[str, ...]) -> Path:
+    """The image of a name, its suffix in any case; what it would be called where there is none."""
+    for suffix in suffixes:
+        # without a look into the folder: nearly all names are lower-case
         if (folder / (stem + suffix)).exists():
             return folder / (stem + suffix)
-    return folder / f"{stem}.jpg"
+    return images_by_stem(folder, suffixes).get(stem, [folder / (stem + suffixes[0])])[0]
 
 
-def read_list(root: Path, name: str) -> list[str]:
-    """Names in `ImageSets/NAME.txt`, or an empty list where there is no such file."""
-    path = root / "ImageSets" / f"{name}.txt"
-    if not path.is_file():
-        return []
-    # lists made on Windows or by hand: line ends, blanks and slashes are no part of a name
-    names = [line.strip().strip("/") for line in path.read_text().splitlines()]
-    return [name for name in names if name]
+def images_by_stem(folder: Path, suffixes: tuple[str, ...]) -> dict[str, list[Path]]:
+    """The images of a folder by stem, in order; hidden files are left out.
 
+    Args:
+        folder: none is an empty one.
+        suffixes: lower-case; files may have them in any case.
 
-def stems(folder: Path, suffixes: tuple[str, ...]) -> tuple[str, ...]:
-    """Sorted stems of a folder's images; hidden files are left out. Empty if there is no such
-    folder.
+    Returns:
+        stem -> its files, more than one where two differ in the suffix only.
     """
-    if not folder.is_dir():
-        return ()
-    return tuple(
-        sorted(
-            p.stem for p in folder.iterdir() if p.suffix.lower() in suffixes and p.name[0] != "."
-        )
-    )
+    found: dict[str, list[Path]] = {}
+    for name in sorted(os.listdir(folder)) if folder.is_dir() else []:
+        stem, suffix = os.path.splitext(name)
+        if suffix.lower() in suffixes and name[0] != ".":
+            found.setdefault(stem, []).append(folder / name)
+    return dict(sorted(found.items()))
+
+
+def twins(images: dict[str, list[Path]]) -> list[str]:
+    """A line for each stem of `images_by_stem` that several files have."""
+    several = (files for files in images.values() if len(files) > 1)
+    return [
+        f"{files[0].parent}: {' and '.join(file.name for file in files)} are one frame; keep one"
+        for files in several
+    ]
 
 
 def read_tree(root: Path) -> Tree:
     """Reads the split lists and frame names of a tree. `problems` checks it.
 
     Raises:
-        InputError: no such folder or no split list.
+        InputError: no such folder, no split list, or one that `read_list` refuses.
     """
     root = Path(root)
     if not root.is_dir():
         raise InputError(f"{root}: no such folder; expected a data set in the MVPS layout")
+    lists = {name: read_list(root, name) for name in SETS}
     if not any((root / "ImageSets" / f"{name}.txt").is_file() for name in SETS):
         raise InputError(
             f"{root}: no ImageSets/train.txt or ImageSets/val.txt; is this a data set in the "
             "MVPS layout?"
         )
-    sets = {name: tuple(_read_clip(root, clip) for clip in read_list(root, name)) for name in SETS}
+    sets = {name: tuple(_read_clip(root, clip) for clip in clips) for name, clips in lists.items()}
     return Tree(root, sets)
 
 
 def _read_clip(root: Path, name: str) -> Clip:
-    if ".." in Path(name).parts or Path(name).is_absolute():
-        raise InputError(f"{root}/ImageSets: '{name}' leads out of the data set")
-    return Clip(root, name, stems(root / "Annotations" / "480p" / name, (".png",)))
+    masks = images_by_stem(root / "Annotations" / "480p" / name, MASK_SUFFIXES)
+    return Clip(root, name, tuple(masks))
 
 
 def problems(tree: Tree) -> list[str]:
     """Everything that is wrong with a tree, a line each; empty when it is sound."""
     found: list[str] = []
-    for name in SETS:
-        names = [clip.name for clip in tree.sets[name]]
-        found += [
-            f"ImageSets/{name}.txt: clip '{clip}' is listed twice" for clip in _repeated(names)
-        ]
     both = sorted({c.name for c in tree.sets["train"]} & {c.name for c in tree.sets["val"]})
     found += [f"ImageSets: clip '{clip}' is in both train.txt and val.txt" for clip in both]
     clips = {clip.name: clip for clip in tree.every_clip()}
@@ -196,14 +200,12 @@ def _more(found: list[str]) -> list[str]:
 
 
 def _clip_problems(clip: Clip) -> list[str]:
-    frames_folder = clip.root / "Keyframes" / "480p" / clip.name
-    masks_folder = clip.root / "Annotations" / "480p" / clip.name
-    if not frames_folder.is_dir() and not masks_folder.is_dir():
-        return [f"{clip.name}: in a split list but not on disk"]
-    frames, masks = stems(frames_folder, IMAGE_SUFFIXES), stems(masks_folder, (".png",))
+    frames = images_by_stem(clip.root / "Keyframes" / "480p" / clip.name, IMAGE_SUFFIXES)
+    masks = images_by_stem(clip.root / "Annotations" / "480p" / clip.name, MASK_SUFFIXES)
     if not frames and not masks:
-        return [f"{clip.name}: empty clip, no frames and no masks"]
-    lines = [
+        return [f"{clip.name}: in a split list, but no frames and no masks on disk"]
+    lines = twins(frames) + twins(masks)
+    lines += [
         f"{clip.name}/{stem}: missing mask {clip.mask(stem)}"
         for stem in sorted(set(frames) - set(masks))
     ]
@@ -214,7 +216,7 @@ def _clip_problems(clip: Clip) -> list[str]:
     for stem in sorted(set(frames) & set(masks)):
         try:
             # headers alone: decoding 54,000 frames would take minutes
-            frame, mask = image_size(clip.frame(stem)), image_size(clip.mask(stem))
+            frame, mask = image_size(frames[stem][0]), image_size(masks[stem][0])
         except InputError as error:
             lines.append(str(error))
             continue
@@ -225,19 +227,17 @@ def _clip_problems(clip: Clip) -> list[str]:
     return lines
 
 
-def _repeated(names: list[str]) -> list[str]:
-    return sorted({name for name in names if names.count(name) > 1})
-
-
 def image_pairs(root: Path) -> list[tuple[Path, Path]]:
     """Single images and their masks, paired by stem, of every set under `ROOT/Images`.
 
     Raises:
-        InputError: an image without a mask or the other way round (up to 20 named).
+        InputError: an image without a mask or the other way round, or two files of one stem (up to
+            20 named).
     """
     pairs, found = [], []
     for folder in sorted((root / "Images").glob("*")) if (root / "Images").is_dir() else []:
-        images, masks = (_by_stem(folder / kind) for kind in ("img", "mask"))
+        images, masks = (images_by_stem(folder / kind, IMAGE_SUFFIXES) for kind in ("img", "mask"))
+        found += twins(images) + twins(masks)
         found += [
             f"{folder.name}/{stem}: image without mask"
             for stem in sorted(images.keys() - masks.keys())
@@ -246,7 +246,8 @@ def image_pairs(root: Path) -> list[tuple[Path, Path]]:
             f"{folder.name}/{stem}: mask without image"
             for stem in sorted(masks.keys() - images.keys())
         ]
-        pairs += [(images[stem], masks[stem]) for stem in sorted(images.keys() & masks.keys())]
+        both = sorted(images.keys() & masks.keys())
+        pairs += [(images[stem][0], masks[stem][0]) for stem in both]
     if found:
         raise InputError(
             "\n".join(
@@ -256,19 +257,14 @@ def image_pairs(root: Path) -> list[tuple[Path, Path]]:
     return pairs
 
 
-def _by_stem(folder: Path) -> dict[str, Path]:
-    if not folder.is_dir():
-        return {}
-    files = (path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
-    return {path.stem: path for path in files if path.name[0] != "."}
-
-
 def data_hash(root: Path, folders: Sequence[str]) -> str:
-    """SHA-256 over names and contents of the files in some folders of a tree."""
+    """SHA-256 over names and contents of the files in some folders of a tree, hidden ones left
+    out.
+    """
     digest = hashlib.sha256()
     for folder in folders:
         for file in sorted((root / folder).rglob("*")):
-            if file.is_file():
-                digest.update(str(file.relative_to(root)).encode())
+            if file.is_file() and file.name[0] != ".":
+                digest.update(os.fsencode(file.relative_to(root)))
                 digest.update(file_hash(file).encode())
     return digest.hexdigest()

@@ -16,6 +16,7 @@ from torch.utils.data import Dataset
 
 from pdnet.data.images import read_frame, read_mask
 from pdnet.data.layout import Clip
+from pdnet.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,19 @@ def mask_tensor(
     return torch.from_numpy(apply(mask.astype(np.float32), augmentation, size))[None]
 
 
+def _read_pair(image: Path, mask: Path) -> tuple[np.ndarray, np.ndarray]:
+    """A picture (h, w, 3) and its mask (h, w), which would else be stretched over each other.
+
+    Raises:
+        InputError: damaged, or of two sizes.
+    """
+    pixels, truth = read_frame(image), read_mask(mask)
+    (h, w), (height, width) = truth.shape, pixels.shape[:2]
+    if (h, w) != (height, width):
+        raise InputError(f"{mask}: mask is {w}x{h}, its frame {width}x{height}; export it again")
+    return pixels, truth
+
+
 class PairDataset(Dataset):
     """Video samples: a target frame and its reference frame with masks.
 
@@ -131,7 +145,7 @@ class PairDataset(Dataset):
         draw = None if self.crop is None else draw_augmentation(rng, self.crop)
         pair = {}
         for name, frame in (("", stem), ("reference_", other)):
-            image, mask = read_frame(clip.frame(frame)), read_mask(clip.mask(frame))
+            image, mask = _read_pair(clip.frame(frame), clip.mask(frame))
             pair["reference" if name else "target"] = frame_tensor(image, self.size, draw)
             pair[name + "mask"] = mask_tensor(mask, self.size, draw)
         return pair
@@ -158,10 +172,10 @@ class ImageDataset(Dataset):
         epoch, index = key
         rng = np.random.default_rng((self.seed, 2, epoch, index))
         draw = None if self.crop is None else draw_augmentation(rng, self.crop)
-        image, mask = self.pairs[index]
+        image, mask = _read_pair(*self.pairs[index])
         return {
-            "target": frame_tensor(read_frame(image), self.size, draw),
-            "mask": mask_tensor(read_mask(mask), self.size, draw),
+            "target": frame_tensor(image, self.size, draw),
+            "mask": mask_tensor(mask, self.size, draw),
         }
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from pdnet.base.files import file_hash, link, write_json, write_table, write_text
+from pdnet.base.files import copy, file_hash, write_json, write_table, write_text
 from pdnet.base.imports import code_hash
 from pdnet.base.tracking import Run, shared_parent
 from pdnet.config import Config, variant_configs
@@ -92,7 +92,7 @@ def run_variant(params: Path, name: str, places: Places) -> None:
         write_table(places.out / f"{kind}.csv", values)
     # figure 9 and the notebooks look at one network of each variant
     first = places.work / name / str(next(iter(configs)))
-    link(first / "pdnet.safetensors", places.out / "pdnet.safetensors")
+    copy(first / "pdnet.safetensors", places.out / "pdnet.safetensors")
 
 
 def train_once(

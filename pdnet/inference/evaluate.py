@@ -4,16 +4,16 @@ stability.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from pdnet.base.files import write_json, write_table
+from pdnet.base.manifest import make_room
 from pdnet.config import EvaluateConfig
 from pdnet.data.layout import read_tree
 from pdnet.inference.baselines import trivial_rows
-from pdnet.inference.predict import predict_clips
+from pdnet.inference.predict import mask_files, predict_clips
 from pdnet.inference.speed import measure_speed
 from pdnet.metrics.evaluator import overall, score_folder, write_results
 from pdnet.metrics.stability import clip_flows, mean_stability
@@ -49,7 +49,7 @@ def evaluate(
     tree = read_tree(data)
     clips, predictions = tree.clips(options.set), out / "predictions"
     # a mask of a clip that is no longer in the list would be scored by whoever reads the folder
-    shutil.rmtree(predictions, ignore_errors=True)
+    make_room(predictions, mask_files(clips))
     predict_clips(network, clips, predictions, options=options, seed=seed)
     scores = score_folder(
         predictions, data, options.set, include_first_last=options.include_first_last

@@ -15,6 +15,14 @@ from pdnet.inference.segment import clip_segmenter, walk
 from pdnet.model import PDNet
 
 
+def mask_files(clips: Sequence[Clip]) -> list[str]:
+    """What `predict_clips` writes, by path below its folder."""
+    files: list[str] = []
+    for clip in clips:
+        files += [f"{clip.name}/{stem}.png" for stem in clip.frames]
+    return files
+
+
 def predict_clips(
     network: PDNet, clips: Sequence[Clip], out: Path, *, options: EvaluateConfig, seed: int = 0
 ) -> None:

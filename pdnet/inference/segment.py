@@ -14,6 +14,7 @@ from torch import Tensor
 from pdnet.data.images import read_frame
 from pdnet.data.layout import Clip
 from pdnet.data.sampling import frame_tensor
+from pdnet.errors import InputError
 from pdnet.model import PDNet
 from pdnet.model.blocks import resize
 from pdnet.model.ipda import Memory
@@ -115,7 +116,11 @@ class ClipSegmenter:
 
     @torch.inference_mode()
     def segment(self, index: int, frame: np.ndarray | None = None) -> Segmentation:
-        """Frame `index` (read, unless given) -> its `Segmentation`."""
+        """Frame `index` (read, unless given) -> its `Segmentation`.
+
+        Raises:
+            InputError: the network gives something that is no number; a mask of it would be empty.
+        """
         frame = self.read(index) if frame is None else frame
         output = self.network.segment(self._input(frame), self.memory(index))
         may_serve = self.policy in LATER_REFERENCES and output.parts is not None
@@ -124,6 +129,11 @@ class ClipSegmenter:
             self._keep(index, self.network.attention.remember(output.parts))
         # logits are enlarged and cut after the sigmoid, not masks: a mask's staircase would cost F
         probability = resize(output.logits.float(), frame.shape[:2]).sigmoid()[0, 0].cpu().numpy()
+        if not np.isfinite(probability.sum()):
+            raise InputError(
+                f"frame {index}: the network's output is not finite; its weights are damaged, or "
+                "too large"
+            )
         parts = None if output.parts is None else output.parts.masks[0].float().cpu().numpy()
         return Segmentation(probability, parts)
 

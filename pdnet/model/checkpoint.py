@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from pdnet.base.files import write_atomically
-from pdnet.config import ModelConfig
+from pdnet.base.parameters_file import shown
+from pdnet.config import ModelConfig, checked
 from pdnet.errors import InputError
 from pdnet.model import PDNet
+from pdnet.model.weights import check_entries
 
 FORMAT = "pdnet-1"
 
@@ -47,13 +48,16 @@ def read_header(path: Path) -> dict[str, Any]:
         raise InputError(
             f"{path}: no such checkpoint; `dvc repro train` makes one, or give --checkpoint"
         ) from error
-    except (SafetensorError, OSError, json.JSONDecodeError) as error:
+    except (SafetensorError, OSError) as error:
         raise InputError(
             f"{path}: not a safetensors file; an authors' .pth goes through `pdnet import-official`"
         ) from error
-    if about.get("format") != FORMAT:
+    except (ValueError, RecursionError) as error:  # no JSON, or nested without end
+        raise InputError(f"{path}: damaged checkpoint, its header is not readable") from error
+    found = about.get("format") if isinstance(about, dict) else about
+    if found != FORMAT:
         raise InputError(
-            f"{path}: a safetensors file, but no PDNet checkpoint (format {about.get('format')!r})"
+            f"{path}: a safetensors file, but no PDNet checkpoint (format {shown(repr(found))})"
         )
     return about
 
@@ -62,16 +66,25 @@ def load_network(path: Path) -> PDNet:
     """Rebuilds a network from its checkpoint, in evaluation mode, on the CPU.
 
     Raises:
-        InputError: see `read_header`; or weights that do not fit the header.
+        InputError: see `read_header`; or the header's parameters make no network, or the weights
+            are not its own, whole and finite.
     """
-    header = read_header(path)
+    values = read_header(path).get("model")
     try:
-        network = PDNet(ModelConfig(**header["model"]))
-        network.load_state_dict(load_file(path))
-    except (KeyError, ValueError, ValidationError, RuntimeError, SafetensorError) as error:
+        if not isinstance(values, dict):
+            raise InputError("its header has no parameters of a model")
+        config = checked("model", **values)
+        state = load_file(path)
+        # a network without memory: a header that asks for more than the file holds costs nothing
+        with torch.device("meta"):
+            wanted = PDNet(config).state_dict()
+        check_entries(state, wanted)
+    except (InputError, SafetensorError) as error:
         raise InputError(
-            f"{path}: damaged checkpoint ({' '.join(str(error).split())[:160]})"
+            f"{path}: damaged checkpoint ({shown(error, 300)}); train or fetch it again"
         ) from error
+    network = PDNet(config)
+    network.load_state_dict(state)
     return network.eval().to(memory_format=torch.channels_last)  # faster on a CPU, the same numbers
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import platform
 import random
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -40,6 +43,34 @@ def take_machine(machine: MachineConfig) -> torch.device:
     if machine.threads:
         torch.set_num_threads(machine.threads)
     return choose_device(machine.device)
+
+
+def kernels() -> dict[str, str]:
+    """What decides the last digits on a CPU: the vector width that torch's, oneDNN's and MKL's
+    kernels use, versions, threads, processor.
+    """
+    return {
+        "torch": torch.__version__,
+        "torch kernels": torch.backends.cpu.get_cpu_capability(),
+        # another width sums in another order; both take the widest there is unless they are told
+        "oneDNN limit": os.environ.get("ONEDNN_MAX_CPU_ISA", "none"),
+        "MKL limit": os.environ.get("MKL_CBWR", "none"),
+        "threads": str(torch.get_num_threads()),
+        "machine": platform.machine(),
+        "processor": _processor(),
+    }
+
+
+def _processor() -> str:
+    """The processor's own name for itself, where the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or "unknown"
+    known = dict(line.split(":", 1) for line in lines if ":" in line)
+    fields = {name.strip(): value.strip() for name, value in known.items()}
+    names = ("model name", "cpu family", "model", "stepping")
+    return " ".join(fields[name] for name in names if name in fields) or "unknown"
 
 
 def seed_everything(seed: int) -> None:

@@ -5,16 +5,34 @@ from __future__ import annotations
 import logging
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pdnet.base.files import write_text
+from pdnet.base.lock import only_writer
 from pdnet.base.parallel import each
 from pdnet.base.tracking import Run
 from pdnet.config import NOTEBOOKS, REPORTS, Config
 from pdnet.errors import InputError
 
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
 UNDECLARED = ("runs",)  # notebooks whose pages differ from run to run
 CUT_PICTURES = ("report", "ablations")  # notebooks that cut probabilities themselves
+# nbconvert's page without the scripts that it takes from other hosts (require.js, MathJax, mermaid,
+# widgets): it needs none of them, and can be read without a network in ten years. The policy holds
+# the browser to it, whatever a cell has written.
+PAGE = """{%- extends 'index.html.j2' -%}
+{%- block html_head -%}
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:;
+font-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'">
+{{ super() }}
+{%- endblock html_head -%}
+{%- block html_head_js -%}{%- endblock html_head_js -%}
+{%- block jupyter_widgets -%}{%- endblock jupyter_widgets -%}
+{%- block html_head_js_mathjax -%}{%- endblock html_head_js_mathjax -%}
+{%- block html_head_js_mermaidjs -%}{%- endblock html_head_js_mermaidjs -%}
+"""
 
 
 def execute(notebook: Path, html: Path, parameters: dict[str, Any] | None = None) -> None:
@@ -27,14 +45,20 @@ def execute(notebook: Path, html: Path, parameters: dict[str, Any] | None = None
 
     Raises:
         InputError: no such notebook, or a cell failed; it is named with its first line and the
-            error.
+            error's.
     """
     import nbformat
     import papermill
-    from nbconvert import HTMLExporter
+    from jupyter_client.kernelspec import NoSuchKernel
+    from nbclient.exceptions import DeadKernelError
 
     if not notebook.is_file():
         raise InputError(f"{notebook}: no such notebook")
+    try:
+        nbformat.read(notebook, as_version=4)
+    # nbformat looks into whatever JSON it finds as if it were a notebook
+    except (ValueError, nbformat.ValidationError, AttributeError, LookupError, TypeError) as error:
+        raise InputError(f"{notebook}: no notebook; `git checkout` it") from error
     logging.getLogger("papermill").setLevel(logging.ERROR)
     os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
     executed = html.parent / "executed" / notebook.name
@@ -52,22 +76,39 @@ def execute(notebook: Path, html: Path, parameters: dict[str, Any] | None = None
         first = next((line for line in error.source.splitlines() if line.strip()), "")
         # counted from 1; papermill puts the parameters in a cell of its own
         number = error.cell_index + (0 if parameters else 1)
+        said = (error.evalue.splitlines() or [""])[0]
         raise InputError(
-            f"{notebook}, cell {number} ('{first.strip()[:80]}'): {error.ename}: {error.evalue}"
+            f"{notebook}, cell {number} ('{first.strip()[:80]}'): {error.ename}: {said[:300]}"
         ) from error
-    page = nbformat.read(executed, as_version=4)
-    for number, cell in enumerate(page.cells):  # papermill's own marks differ from run to run
+    except (DeadKernelError, NoSuchKernel) as error:
+        raise InputError(
+            f"{notebook}: its kernel died or cannot be started ({error}); with little memory set "
+            "machine.workers to 1"
+        ) from error
+    write_text(html, render(nbformat.read(executed, as_version=4), notebook.stem))
+
+
+def render(notebook: NotebookNode, title: str) -> str:
+    """The page of an executed notebook: without code, the same whenever its results are, and with
+    everything in it that it shows.
+    """
+    from nbconvert import HTMLExporter
+
+    for number, cell in enumerate(notebook.cells):  # papermill's own marks differ from run to run
         cell.id = f"cell-{number}"
         cell.metadata.pop("papermill", None)
         cell.metadata.pop("execution", None)
         if "outputs" in cell:  # progress bars tell times
             cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
-    page.metadata.pop("papermill", None)
+    notebook.metadata.pop("papermill", None)
     exporter = HTMLExporter(
-        exclude_input=True, exclude_output_prompt=True, exclude_input_prompt=True
+        raw_template=PAGE,
+        exclude_input=True,
+        exclude_output_prompt=True,
+        exclude_input_prompt=True,
     )
-    body, _ = exporter.from_notebook_node(page, resources={"metadata": {"name": notebook.stem}})
-    write_text(html, body)
+    page, _ = exporter.from_notebook_node(notebook, resources={"metadata": {"name": title}})
+    return page
 
 
 def execute_all(config: Config, names: list[str]) -> list[Path]:
@@ -83,7 +124,8 @@ def execute_all(config: Config, names: list[str]) -> list[Path]:
     """
     names = names or sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb"))
     jobs = [_job(config, name) for name in names]
-    each(_execute, jobs, "notebooks", workers=config.machine.workers, unit="notebook")
+    with only_writer(REPORTS):
+        each(_execute, jobs, "notebooks", workers=config.machine.workers, unit="notebook")
     _track(config, names)
     return [page for _, page, _ in jobs]
 

@@ -9,18 +9,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import platform
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import torch
 import yaml
 
 from pdnet.base.files import write_json
+from pdnet.config import KERNELS
 from pdnet.errors import InputError
 
 REFERENCE = Path("docs/reference.json")
@@ -63,18 +61,9 @@ class Finding:
         return self.state != "missing" and (self.difference or 0.0) <= TOLERANCE
 
 
-def kernels() -> dict[str, str]:
-    """What decides the last digits on a CPU: the vector width that torch's and oneDNN's kernels
-    use, versions, threads.
-    """
-    return {
-        "torch": torch.__version__,
-        "torch kernels": torch.backends.cpu.get_cpu_capability(),
-        # another width sums in another order; oneDNN takes the widest there is unless it is told
-        "oneDNN limit": os.environ.get("ONEDNN_MAX_CPU_ISA", "none"),
-        "threads": str(torch.get_num_threads()),
-        "machine": platform.machine(),
-    }
+def trained_with() -> dict[str, str]:
+    """The kernels that the training used, as it noted them; `{}` where it was not run here."""
+    return json.loads(KERNELS.read_text()) if KERNELS.is_file() else {}
 
 
 def declared_outputs(lock: Path = LOCK) -> list[Path]:
@@ -125,7 +114,7 @@ def snapshot(lock: Path = LOCK) -> dict[str, Any]:
         digest = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()  # as in dvc.lock
         rounded = {name: round(value, 4) for name, value in scores(path).items()}
         files[str(path)] = {"md5": digest, **({"scores": rounded} if rounded else {})}
-    return {"kernels": kernels(), "files": files}
+    return {"kernels": trained_with(), "files": files}
 
 
 def write_reference(path: Path = REFERENCE) -> None:
@@ -163,9 +152,9 @@ def _compare(path: Path, said: dict[str, Any]) -> Finding:
 
 def report(findings: list[Finding], reference: dict[str, Any]) -> str:
     """The findings as text: kernels here and there, files that differ, a sentence at the end."""
-    here, there = kernels(), reference["kernels"]
-    lines = [f"{'':16s} {'reference':24s} here"]
-    lines += [f"{name:16s} {there[name]:24s} {here.get(name, '')}" for name in there]
+    here, there = trained_with(), reference["kernels"]
+    lines = [f"{'':16s} {'reference':48s} here"]
+    lines += [f"{name:16s} {there[name]:48s} {here.get(name, '')}" for name in there]
     other = [finding for finding in findings if finding.state != "equal"]
     for finding in other:
         said = finding.state

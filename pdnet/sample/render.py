@@ -4,16 +4,18 @@ layout.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
+import cv2
 import numpy as np
-import yaml
 from pydantic import ValidationError
 
-from pdnet.base.files import write_image, write_json, write_text
-from pdnet.base.parallel import each
+from pdnet.base.files import write_image, write_json
+from pdnet.base.imports import code_hash
+from pdnet.base.manifest import Unit, recipe, text_unit
+from pdnet.base.parameters_file import read_parameters, shown
 from pdnet.errors import InputError
 from pdnet.sample.body import ACTIONS, JOINTS, PARTS
 from pdnet.sample.scene import FPS, Person, Scene, SceneScript
@@ -41,20 +43,19 @@ def read_scenes(path: Path) -> list[SceneScript]:
             name twice.
     """
     try:
-        raw = yaml.safe_load(path.read_text())
+        raw = read_parameters(path)
         clips = [SceneScript(**clip) for clip in raw["clips"]]
     except FileNotFoundError as error:
         raise InputError(
             f"{path}: missing; `dvc checkout` or `dvc update data.dvc` brings the scene scripts"
         ) from error
-    except (yaml.YAMLError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{path}: not a list of scenes under `clips:` ({' '.join(str(error).split())[:150]})"
-        ) from error
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{path}: not a list of scenes under `clips:` ({shown(error)})") from error
     except ValidationError as error:
         first = error.errors()[0]
+        name = shown(".".join(map(str, first["loc"])))
         raise InputError(
-            f"{path}: {'.'.join(map(str, first['loc']))} = {first['input']!r}: {first['msg']}"
+            f"{path}: {name} = {shown(repr(first['input']))}: {first['msg']}"
         ) from error
     names = [clip.name for clip in clips]
     twice = [name for name in names if names.count(name) > 1]
@@ -63,93 +64,79 @@ def read_scenes(path: Path) -> list[SceneScript]:
     return clips
 
 
-def render_clips(
-    clips: Sequence[SceneScript], root: Path, workers: int = 0, *, between: bool = True
-) -> None:
-    """Renders clips below `root` (MVPS layout); what is done already is left as it is.
+def clip_units(clips: Sequence[SceneScript], *, between: bool = True) -> list[Unit]:
+    """Units of a tree (MVPS layout) that holds these clips: `CHUNK` frames each, and split lists.
 
     Args:
         clips: their scripts.
-        root: of the tree.
-        workers: processes, 0 for all cores.
         between: also render the frames between the annotated ones.
     """
-    jobs: list[tuple[Path, SceneScript, int, bool]] = []
+    units = []
     for clip in clips:
-        jobs += [(root, clip, number, between) for number in range(0, clip.frames, CHUNK)]
-    each(_render_chunk, jobs, "render clips", workers=workers, unit="chunk")
+        for first in range(0, clip.frames, CHUNK):
+            numbers = [
+                number
+                for number in range(first, min(first + CHUNK, clip.frames))
+                if between or number % ANNOTATED_EVERY == 0
+            ]
+            files = [
+                path for number in numbers for path in _frame_files(clip.name, number).values()
+            ]
+            files.append(f"Joints/{clip.name}/{first:05d}.json")
+            made_by = recipe("clip", clip.model_dump_json(), numbers, _renderer())
+            units.append(Unit(tuple(files), made_by, _render_chunk, (clip, first, numbers)))
     for split in ("train", "val"):
-        write_text(
-            root / "ImageSets" / f"{split}.txt",
-            "".join(c.name + "\n" for c in clips if c.split == split),
-        )
+        names = "".join(f"{clip.name}\n" for clip in clips if clip.split == split)
+        units.append(text_unit(f"ImageSets/{split}.txt", names))
+    return units
 
 
-def render_images(root: Path, count: int, *, seed: int, workers: int = 0) -> None:
-    """Renders `count` single images of people to `root/Images/sample`, for the alternating image
+def image_units(count: int, *, seed: int) -> list[Unit]:
+    """Units of `count` single images of people in `Images/sample`, for the alternating image
     steps.
     """
-    each(
-        _render_image,
-        [(root, seed, i) for i in range(count)],
-        "render images",
-        workers=workers,
-        unit="image",
-    )
+    units = []
+    for index in range(count):
+        files = (f"Images/sample/img/{index:05d}.jpg", f"Images/sample/mask/{index:05d}.png")
+        made_by = recipe("image", seed, index, _renderer())
+        units.append(Unit(files, made_by, _render_image, (seed, index)))
+    return units
 
 
-def _digest(clip: SceneScript, number: int) -> str:
-    return hashlib.sha256(f"{clip.model_dump_json()}|{number}|{JPEG_QUALITY}".encode()).hexdigest()
+@cache
+def _renderer() -> str:
+    """What draws: this package's code, and the libraries that its pixels depend on."""
+    return recipe(code_hash("pdnet.sample.render"), cv2.__version__, np.__version__, JPEG_QUALITY)
 
 
-def _render_chunk(job: tuple[Path, SceneScript, int, bool]) -> None:
-    """Renders `CHUNK` frames of a clip and their truth; a marker with the script's hash says that
-    they
-    are done.
+def _frame_files(clip: str, number: int) -> dict[str, str]:
+    """Kind of content -> path of a frame's files; parts of every frame: the truth about motion
+    between annotated frames too.
     """
-    root, clip, first, between = job
-    # the marker holds the script's hash: another script of the same name is rendered anew
-    done = root / "Joints" / clip.name / f"{first:05d}.json"
-    if done.is_file() and f'"script": "{_digest(clip, first)}"' in done.read_text():
-        return
+    stem = f"480p/{clip}/{number:05d}"
+    parts = {"labels": f"Parts/{stem}.png"}
+    if number % ANNOTATED_EVERY == 0:
+        return {"colour": f"Keyframes/{stem}.jpg", "mask": f"Annotations/{stem}.png", **parts}
+    return {"colour": f"Frames/{stem}.jpg", **parts}
+
+
+def _render_chunk(root: Path, clip: SceneScript, first: int, numbers: Sequence[int]) -> None:
+    """Renders some frames of a clip and their truth."""
     scene, tracks = Scene(clip), {}
-    for number in range(first, min(first + CHUNK, clip.frames)):
-        annotated = number % ANNOTATED_EVERY == 0
-        if not (annotated or between):
-            continue
-        frame, stem = scene.render(number), f"{number:05d}"
-        folder = "Keyframes" if annotated else "Frames"
-        write_image(
-            root / folder / "480p" / clip.name / f"{stem}.jpg",
-            frame.colour,
-            jpeg_quality=JPEG_QUALITY,
-        )
-        if annotated:
-            write_image(root / "Annotations" / "480p" / clip.name / f"{stem}.png", frame.mask)
-        # parts of every frame: the truth about motion between annotated frames too
-        write_image(root / "Parts" / "480p" / clip.name / f"{stem}.png", frame.labels)
-        tracks[stem] = [
+    for number in numbers:
+        frame = scene.render(number)
+        for kind, path in _frame_files(clip.name, number).items():
+            write_image(root / path, getattr(frame, kind), jpeg_quality=JPEG_QUALITY)
+        tracks[f"{number:05d}"] = [
             {name: [round(float(v), 2) for v in j[name]] for name in JOINTS} for j in frame.joints
         ]
-    height, width = scene.size
-    write_json(
-        done,
-        {
-            "fps": FPS,
-            "size": [height, width],
-            "parts": PARTS,
-            "joints": tracks,
-            "script": _digest(clip, first),
-        },
-    )
+    about = {"fps": FPS, "size": list(scene.size), "parts": PARTS, "joints": tracks}
+    write_json(root / "Joints" / clip.name / f"{first:05d}.json", about)
 
 
-def _render_image(job: tuple[Path, int, int]) -> None:
+def _render_image(root: Path, seed: int, index: int) -> None:
     """A single image of one to three people, for the image steps."""
-    root, seed, index = job
     folder, stem = root / "Images" / "sample", f"{index:05d}"
-    if (folder / "mask" / f"{stem}.png").is_file() and (folder / "img" / f"{stem}.jpg").is_file():
-        return
     # of its own number, so that a longer series begins with the shorter one's images
     rng = np.random.default_rng((seed, index))
     frame = Scene(random_clip(rng)).render(int(rng.integers(0, 60)))

@@ -20,28 +20,29 @@ SIZES = {"landscape": (720, 1280), "portrait": (1280, 720)}  # height, width
 class Person(BaseModel):
     """One person of a scene script."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
     action: Literal[tuple(ACTIONS)]  # type: ignore[valid-type]
     at: tuple[float, float] = (0.5, 0.55)  # pelvis at time 0, share of width and height
     height: float = Field(0.8, gt=0.1, lt=4)  # standing height, share of the frame's height
     drift: tuple[float, float] = (0.0, 0.0)  # share of width and height per second
-    limb_speed: float = Field(1.0, ge=0)
-    torso_speed: float = Field(1.0, ge=0)
+    limb_speed: float = Field(1.0, ge=0, le=100)
+    torso_speed: float = Field(1.0, ge=0, le=100)
     holds: bool = False  # something in the left hand, in front of the person
 
 
 class SceneScript(BaseModel):
     """One clip of the scene scripts (`pipelines/sample/scenes.yaml`)."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
     name: str = Field(pattern=r"^[a-z-]+/[a-z0-9-]+$")  # category/clip
     split: Literal["train", "val"]
-    seed: int
-    frames: int = Field(61, ge=1)
+    seed: int = Field(ge=0, lt=2**63)
+    frames: int = Field(61, ge=1, le=100_000)  # an hour
     format: Literal["landscape", "portrait"] = "landscape"
     backdrop: str
     camera: Literal["still", "hand", "pan", "zoom"] = "still"
-    people: list[Person] = Field(min_length=0)
+    # a label is 10 * person + 1 + part, in 8 bits
+    people: list[Person] = Field(max_length=24)
     distractors: list[Literal["ball", "creature", "robot", "box"]] = []
     desk: float | None = Field(
         None, gt=0, lt=1

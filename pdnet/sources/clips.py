@@ -1,26 +1,23 @@
-"""Sources of clips: each becomes the MVPS layout under `data/raw`, by links wherever bytes can stay
-as they are.
+"""Sources of clips: each is a list of the files that `data/raw` is to hold in the MVPS layout, as
+links wherever bytes can stay as they are.
 """
 
 from __future__ import annotations
 
-import json
 import re
-import shutil
-from collections import defaultdict
-from pathlib import Path
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
 
-import numpy as np
-
-from pdnet.base.files import write_image, write_json, write_text
-from pdnet.base.parallel import each, progress
-from pdnet.config import Config
-from pdnet.data.images import read_labels
+from pdnet.base.manifest import Hashes, Unit, bring, link_unit, recipe, text_unit
+from pdnet.base.parallel import progress
+from pdnet.config import OUTPUTS, Config
 from pdnet.data.layout import IMAGE_SUFFIXES, SETS, check, read_tree
+from pdnet.data.lists import read_lines
 from pdnet.errors import InputError
-from pdnet.sample.render import read_scenes, render_clips, render_images
-from pdnet.sources.fetch import fetch, unpack
-from pdnet.sources.image_sets import bring_image_sets
+from pdnet.sample.render import clip_units, image_units, read_scenes
+from pdnet.sources.fetch import fetch
+from pdnet.sources.image_sets import image_set_units, say_counts, write_binary_mask
+from pdnet.sources.unpack import unpacked
 
 DAVIS_URL = "https://data.vision.ee.ethz.ch/csergi/share/davis/DAVIS-2017-trainval-480p.zip"
 # sequences of DAVIS-2016 whose foreground holds a person; the others have none
@@ -65,48 +62,52 @@ def download(config: Config, source: Path, raw: Path) -> None:
     Args:
         config: `data.source` chooses: sample, mvps, davis or pp_humanseg14k.
         source: what `data.dvc` tracks: the sample's scene scripts, or an owner's tree.
-        raw: MVPS layout, made or completed.
+        raw: MVPS layout; it then holds what a cold rebuild gives, whatever it held before.
 
     Raises:
-        InputError: nothing there, or a broken tree (what is wrong, up to 20 lines).
+        InputError: nothing there, a broken tree (what is wrong, up to 20 lines), an owner's folder
+            that is one of this project's, or what `bring` refuses.
     """
     data, workers = config.data, config.machine.workers
-    identity = {
-        "source": data.source,
-        "root": data.root,
-        "image_sets": list(data.image_sets),
-        "seed": config.seed,
-    }
-    _start_anew_if_other(raw, identity)
-    write_json(raw / "source.json", identity)
-    if data.source == "sample":
-        render_clips(read_scenes(_scenes(source)), raw, workers)
-    elif data.source == "mvps":
-        bring_mvps(_root(config, source), raw)
-    elif data.source == "davis":
-        root = Path(data.root) if data.root else _fetched_davis(config, raw)
-        (bring_mvps if (root / "Keyframes").is_dir() else bring_davis)(root, raw)
-    else:
-        bring_pp_humanseg(_root(config, source), raw, workers)
+    for name, folder in (("data.root", data.root), ("data.image_root", data.image_root)):
+        if folder is not None:
+            refuse_own_folder(name, Path(folder), (raw, *OUTPUTS))
+    hashes = Hashes(raw)
+    units = _clip_units(config, source, raw, hashes)
     if "sample" in data.image_sets:
-        render_images(raw, data.sample_images, seed=config.seed, workers=workers)
+        units += image_units(data.sample_images, seed=config.seed)
     others = [name for name in data.image_sets if name != "sample"]
-    bring_image_sets(others, root=data.image_root, raw=raw, workers=workers)
+    units += image_set_units(others, root=data.image_root, hashes=hashes)
+    bring(raw, units, "bring clips and images", hashes=hashes, workers=workers)
+    say_counts(others, raw)
     check(read_tree(raw))
 
 
-def _start_anew_if_other(raw: Path, identity: dict) -> None:
-    """Clears what another source left; the same source goes on where it stopped."""
-    marker = raw / "source.json"
-    if marker.is_file():
-        try:
-            if json.loads(marker.read_text()) == identity:
-                return
-        except json.JSONDecodeError:
-            pass
-    if raw.is_dir():
-        # frames of two sources in one tree would be scored as one data set
-        shutil.rmtree(raw)
+def _clip_units(config: Config, source: Path, raw: Path, hashes: Hashes) -> list[Unit]:
+    kind, root = config.data.source, config.data.root
+    if kind == "sample":
+        return clip_units(read_scenes(_scenes(source)))
+    if kind == "mvps":
+        return mvps_units(_root(config, source), hashes)
+    if kind == "davis":
+        tree = _root(config, source) if root else _fetched_davis(config, raw)
+        return (mvps_units if (tree / "Keyframes").is_dir() else davis_units)(tree, hashes)
+    return pp_humanseg_units(_root(config, source), hashes)
+
+
+def refuse_own_folder(name: str, folder: Path, ours: Sequence[Path]) -> None:
+    """Refuses an owner's folder that is, or lies in, a folder that this project writes.
+
+    Raises:
+        InputError: it does, perhaps through a link.
+    """
+    place = folder.resolve()
+    for out in ours:
+        if place.is_relative_to(out.resolve()):
+            raise InputError(
+                f"{name}: {folder} lies in {out}, which the pipeline writes; nothing was touched. "
+                "Name the data set's own folder, or move it out of there"
+            )
 
 
 def _scenes(source: Path) -> Path:
@@ -120,43 +121,36 @@ def _root(config: Config, source: Path) -> Path:
     return root
 
 
-def link_folder(source: Path, target: Path) -> None:
-    """Makes `target` a folder of symbolic links to the images of `source`, so that no byte is
-    copied.
-    """
-    target.mkdir(parents=True, exist_ok=True)
-    wanted = {
-        p.name: p
-        for p in source.iterdir()
-        if p.suffix.lower() in IMAGE_SUFFIXES and p.name[0] != "."
-    }
-    for path in target.iterdir():
-        if path.name not in wanted:
-            path.unlink()
-    for name, path in wanted.items():
-        link = target / name
-        if not link.is_symlink():
-            link.unlink(missing_ok=True)
-            # absolute, so that it holds wherever the tree is read from
-            link.symlink_to(path.resolve())
+def folder_units(source: Path, target: str, hashes: Hashes) -> list[Unit]:
+    """Links to the images of a folder, at `target` below the tree's root."""
+    files = [
+        file
+        for file in sorted(source.iterdir())
+        if file.suffix.lower() in IMAGE_SUFFIXES and file.name[0] != "."
+    ]
+    hashes.learn(files)
+    return [link_unit(f"{target}/{file.name}", file, hashes) for file in files]
 
 
-def bring_mvps(root: Path, raw: Path) -> None:
-    """Links an owner's tree in the MVPS layout: `480p`, or the only resolution there is."""
-    tree_check = read_tree(root)  # a clear error where this is no such tree
+def mvps_units(root: Path, hashes: Hashes) -> list[Unit]:
+    """Links to an owner's tree in the MVPS layout: `480p`, or the only resolution there is."""
+    tree = read_tree(root)  # a clear error where this is no such tree
+    units = []
     for kind in ("Keyframes", "Annotations", "Frames"):
         folder = _resolution(root / kind) if (root / kind).is_dir() else None
         if folder is None and kind != "Frames":
             raise InputError(
                 f"{root / kind}: missing; expected {kind}/480p/<clip>/ in an MVPS tree"
             )
-        for name in SETS:
-            for clip in tree_check.sets[name]:
-                if folder is not None and (folder / clip.name).is_dir():
-                    link_folder(folder / clip.name, raw / kind / "480p" / clip.name)
-    for name in SETS:
-        file = root / "ImageSets" / f"{name}.txt"
-        write_text(raw / "ImageSets" / f"{name}.txt", file.read_text() if file.is_file() else "")
+        # a clip in both lists is refused after this, by `check`
+        for name in sorted({clip.name for clip in tree.every_clip()}):
+            if folder is not None and (folder / name).is_dir():
+                units += folder_units(folder / name, f"{kind}/480p/{name}", hashes)
+    return units + [_list_unit(split, [c.name for c in tree.sets[split]]) for split in SETS]
+
+
+def _list_unit(split: str, clips: Sequence[str]) -> Unit:
+    return text_unit(f"ImageSets/{split}.txt", "".join(f"{clip}\n" for clip in clips))
 
 
 def _resolution(folder: Path) -> Path:
@@ -171,21 +165,18 @@ def _resolution(folder: Path) -> Path:
 
 
 def _fetched_davis(config: Config, raw: Path) -> Path:
-    url = config.data.url or DAVIS_URL
     folder = raw.parent / "archives"
-    archive = fetch(url, folder / Path(url).name, config.data.sha256)
-    if not (folder / "unpacked.txt").is_file():
-        unpack(archive, folder)
-        write_text(folder / "unpacked.txt", archive.name + "\n")
-    roots = sorted(p.parent for p in folder.rglob("JPEGImages") if p.is_dir())
+    archive = fetch(config.data.url or DAVIS_URL, folder, config.data.sha256)
+    inside = unpacked(archive, folder)
+    roots = sorted(path.parent for path in inside.rglob("JPEGImages") if path.is_dir())
     if not roots:
         raise InputError(f"{archive}: holds no JPEGImages folder; is it a DAVIS archive?")
     return roots[0]
 
 
-def bring_davis(root: Path, raw: Path) -> None:
+def davis_units(root: Path, hashes: Hashes) -> list[Unit]:
     """DAVIS-2016 or 2017 at 480p: the sequences of the 2016 lists that show people; instance ids
-    merge into one mask.
+    merge into one mask when the working copy is made.
     """
     frames, masks = root / "JPEGImages" / "480p", root / "Annotations" / "480p"
     if not frames.is_dir() or not masks.is_dir():
@@ -193,15 +184,18 @@ def bring_davis(root: Path, raw: Path) -> None:
             f"{root}: expected JPEGImages/480p and Annotations/480p (DAVIS) or Keyframes/480p "
             "(MVPS)"
         )
-    for name in SETS:
-        listed = _davis_list(root, name)
-        clips = [clip for clip in DAVIS_PEOPLE[name] if clip in listed]
-        for clip in progress(clips, f"link DAVIS {name}", unit="clip"):
-            if not (frames / clip).is_dir():
-                raise InputError(f"{frames / clip}: listed in ImageSets, but not on disk")
-            link_folder(frames / clip, raw / "Keyframes" / "480p" / clip)
-            link_folder(masks / clip, raw / "Annotations" / "480p" / clip)
-        write_text(raw / "ImageSets" / f"{name}.txt", "".join(clip + "\n" for clip in clips))
+    units = []
+    for split in SETS:
+        listed = _davis_list(root, split)
+        clips = [clip for clip in DAVIS_PEOPLE[split] if clip in listed]
+        for clip in progress(clips, f"read DAVIS {split}", unit="clip"):
+            for folder in (frames / clip, masks / clip):
+                if not folder.is_dir():
+                    raise InputError(f"{folder}: listed in ImageSets, but not on disk")
+            units += folder_units(frames / clip, f"Keyframes/480p/{clip}", hashes)
+            units += folder_units(masks / clip, f"Annotations/480p/{clip}", hashes)
+        units.append(_list_unit(split, clips))
+    return units
 
 
 def _davis_list(root: Path, name: str) -> list[str]:
@@ -209,14 +203,14 @@ def _davis_list(root: Path, name: str) -> list[str]:
     for folder in ("2016", "480p", "2017"):
         file = root / "ImageSets" / folder / f"{name}.txt"
         if file.is_file():
-            lines = [line.split()[0] for line in file.read_text().splitlines() if line.strip()]
+            lines = [line.split()[0] for line in read_lines(file) if line.strip()]
             return list(
                 dict.fromkeys(Path(line).parent.name if "/" in line else line for line in lines)
             )
     raise InputError(f"{root}/ImageSets: no 2016/{name}.txt, 480p/{name}.txt or 2017/{name}.txt")
 
 
-def bring_pp_humanseg(root: Path, raw: Path, workers: int) -> None:
+def pp_humanseg_units(root: Path, hashes: Hashes) -> list[Unit]:
     """PP-HumanSeg14K: `image label` lists -> clips; palette labels 0/1 become 0/255 masks.
 
     The clip is the image's path without `images/` and the trailing frame number. `test.txt` (else
@@ -226,30 +220,42 @@ def bring_pp_humanseg(root: Path, raw: Path, workers: int) -> None:
         "train": root / "train.txt",
         "val": root / "test.txt" if (root / "test.txt").is_file() else root / "val.txt",
     }
-    jobs = []
-    for name, file in lists.items():
-        if not file.is_file():
+    units = []
+    for split, file in lists.items():
+        clips = set()
+        rows = _pp_rows(root, file)
+        hashes.learn([path for row in rows for path in row])
+        for image, label in rows:
+            clip, stem = split_frame_name(image.relative_to(root).as_posix())
+            clips.add(clip)
+            frame = f"Keyframes/480p/{clip}/{stem}{image.suffix.lower()}"
+            units.append(link_unit(frame, image, hashes))
+            mask = f"Annotations/480p/{clip}/{stem}.png"
+            made_by = recipe("binary mask", hashes.of(label))
+            units.append(Unit((mask,), made_by, write_binary_mask, (mask, label)))
+        units.append(_list_unit(split, sorted(clips)))
+    return units
+
+
+def _pp_rows(root: Path, file: Path) -> list[tuple[Path, Path]]:
+    """The images and labels that a list names."""
+    rows = []
+    for number, line in enumerate(read_lines(file), 1):
+        fields = line.split()
+        if not fields:
+            continue
+        if len(fields) != 2:
             raise InputError(
-                f"{file}: missing; PP-HumanSeg14K has train.txt, val.txt and test.txt of `image "
-                "label` lines"
+                f"{file}, line {number}: expected `image label`, found '{line.strip()[:80]}'"
             )
-        clips: dict[str, list[tuple[str, Path, Path]]] = defaultdict(list)
-        for number, line in enumerate(file.read_text().splitlines(), 1):
-            if not line.strip():
-                continue
-            fields = line.split()
-            if len(fields) != 2:
-                raise InputError(
-                    f"{file}, line {number}: expected `image label`, found '{line.strip()}'"
-                )
-            clip, stem = split_frame_name(fields[0])
-            clips[clip].append((stem, root / fields[0], root / fields[1]))
-        for clip, rows in sorted(clips.items()):
-            jobs += [(raw, clip, *row) for row in rows]
-        write_text(
-            raw / "ImageSets" / f"{name}.txt", "".join(clip + "\n" for clip in sorted(clips))
-        )
-    each(_bring_pp_frame, jobs, "PP-HumanSeg14K", workers=workers, unit="frame")
+        for name in fields:
+            place = PurePosixPath(name)
+            if place.is_absolute() or ".." in place.parts:
+                raise InputError(f"{file}, line {number}: '{name[:80]}' leads out of the data set")
+            if not (root / name).is_file():
+                raise InputError(f"{root / name}: listed in {file.name}, but not on disk")
+        rows.append((root / fields[0], root / fields[1]))
+    return rows
 
 
 def split_frame_name(path: str) -> tuple[str, str]:
@@ -262,17 +268,3 @@ def split_frame_name(path: str) -> tuple[str, str]:
         return "/".join(parts), "00000"
     clip = [*parts[:-1], match.group(1)] if match.group(1) else parts[:-1]
     return "/".join(clip), match.group(2)
-
-
-def _bring_pp_frame(job: tuple[Path, str, str, Path, Path]) -> None:
-    raw, clip, stem, image, label = job
-    mask = raw / "Annotations" / "480p" / clip / f"{stem}.png"
-    if not mask.is_file():
-        labels = read_labels(label)
-        write_image(mask, np.where(labels > 0, 255, 0).astype(np.uint8))
-    frame = raw / "Keyframes" / "480p" / clip / f"{stem}{image.suffix.lower()}"
-    frame.parent.mkdir(parents=True, exist_ok=True)
-    if not image.is_file():
-        raise InputError(f"{image}: listed, but not on disk")
-    frame.unlink(missing_ok=True)
-    frame.symlink_to(image.resolve())

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from pdnet.base.files import write_image
-from pdnet.base.parallel import each
-from pdnet.data.images import image_size, read_labels
-from pdnet.data.layout import IMAGE_SUFFIXES
+from pdnet.base.files import link, write_image
+from pdnet.base.manifest import Hashes, Unit, recipe
+from pdnet.data.images import image_size, read_mask
+from pdnet.data.layout import IMAGE_SUFFIXES, images_by_stem, twins
 from pdnet.errors import InputError
+from pdnet.sources.coco import COCO_LEAST_PIXELS, People, read_people, union
 
-COCO_LEAST_PIXELS = 5000  # the paper's rule
 # not in experiments/paper.py, which lies above this floor: said while the data is brought
 PAPER_COUNTS = {"eg1800": 1735, "supervisely": 5711, "coco_person": 49479}
 FOLDERS = {
@@ -25,123 +24,111 @@ FOLDERS = {
 }
 
 
-def bring_image_sets(
-    names: Sequence[str], *, root: str | None, raw: Path, workers: int
-) -> dict[str, int]:
-    """Brings image sets to `raw/Images/<set>/{img,mask}`; images are links, masks 0/255.
+def image_set_units(names: Sequence[str], *, root: str | None, hashes: Hashes) -> list[Unit]:
+    """Units of `Images/<set>/{img,mask}`; images are links, masks 0/255.
 
     Args:
         names: of `FOLDERS`.
         root: folder that holds EG1800/, SuperviselyPerson/, COCO_person/ (the authors' pack) or
             coco/ (the original).
-        raw: MVPS layout.
-        workers: processes.
+        hashes: of the sources.
 
-    Returns:
-        pairs per set, also printed beside the paper's count.
+    Raises:
+        InputError: a set's folder or list is missing or broken.
     """
-    counts = {}
+    units: list[Unit] = []
     for name in names:
+        folder, images, labels = FOLDERS[name]
         if root is None:
             raise InputError(
-                f"data.image_sets names {name}: set data.image_root to the folder with "
-                f"{FOLDERS[name][0]}/"
+                f"data.image_sets names {name}: set data.image_root to the folder with {folder}/"
             )
-        jobs = _pairs(name, Path(root))
-        made = each(
-            _bring_pair, [(raw, name, *job) for job in jobs], name, workers=workers, unit="image"
-        )
-        counts[name] = sum(made)
-        sys.stderr.write(f"{name}: {counts[name]} images (the paper has {PAPER_COUNTS[name]:,})\n")
-    return counts
+        if name == "coco_person" and not (Path(root) / folder).is_dir():
+            units += _coco_units(Path(root) / "coco", hashes)
+        else:
+            units += _folder_units(name, Path(root) / folder, images, labels, hashes)
+    return units
 
 
-def _pairs(name: str, root: Path) -> list[tuple[str, Path, object]]:
-    """(stem, image, label) of a set: label is a path, or COCO annotations with the image's size."""
-    folder, images, labels = FOLDERS[name]
-    if name == "coco_person" and not (root / folder).is_dir():
-        return _coco_pairs(root / "coco")
-    for part in (root / folder / images, root / folder / labels):
-        if not part.is_dir():
-            raise InputError(
-                f"{part}: no such folder; {name} needs {folder}/{images} and {folder}/{labels}"
-            )
-    found = {
-        p.stem: p for p in (root / folder / images).iterdir() if p.suffix.lower() in IMAGE_SUFFIXES
-    }
-    masks = {
-        p.stem: p for p in (root / folder / labels).iterdir() if p.suffix.lower() in IMAGE_SUFFIXES
-    }
+def say_counts(names: Sequence[str], raw: Path) -> None:
+    """Tells how many pairs of each set there are, beside the paper's count."""
+    for name in names:
+        count = len(list((raw / "Images" / name / "mask").glob("*.png")))
+        sys.stderr.write(f"{name}: {count} images (the paper has {PAPER_COUNTS[name]:,})\n")
+
+
+def _folder_units(name: str, folder: Path, images: str, labels: str, hashes: Hashes) -> list[Unit]:
+    """Pairs of an image and a label of the same stem."""
+    found, masks = (_by_stem(name, folder / kind) for kind in (images, labels))
     alone = sorted(found.keys() ^ masks.keys())
     if alone:  # usual: many of EG1800's photographs are gone; paired by name, so nothing shifts
         sys.stderr.write(
             f"{name}: {len(alone)} files without a partner left out (first: {alone[0]})\n"
         )
-    return [(stem, found[stem], masks[stem]) for stem in sorted(found.keys() & masks.keys())]
+    hashes.learn([*found.values(), *masks.values()])
+    units = []
+    for stem in sorted(found.keys() & masks.keys()):
+        image, label = found[stem], masks[stem]
+        made_by = recipe("labelled image", hashes.of(image), hashes.of(label))
+        files = _pair_files(name, image)
+        units.append(Unit(files, made_by, _bring_labelled, (files, image, label)))
+    return units
 
 
-def _coco_pairs(root: Path) -> list[tuple[str, Path, object]]:
-    """Images of train2017 with non-crowd `person` annotations."""
-    file = root / "annotations" / "instances_train2017.json"
-    if not file.is_file():
-        raise InputError(
-            f"{file}: missing; MSCOCO needs coco/annotations and coco/train2017 (or the pack "
-            "COCO_person/)"
-        )
-    try:
-        tables = json.loads(file.read_text())
-        person = next(c["id"] for c in tables["categories"] if c["name"] == "person")
-        images = {image["id"]: image for image in tables["images"]}
-        people: dict[int, list[object]] = {}
-        for annotation in tables["annotations"]:
-            # a crowd's run lengths cover whole stands: no mask of a person
-            if annotation["category_id"] == person and not annotation.get("iscrowd", 0):
-                people.setdefault(annotation["image_id"], []).append(annotation["segmentation"])
-    except (json.JSONDecodeError, KeyError, StopIteration, TypeError) as error:
-        raise InputError(
-            f"{file}: not COCO instance annotations ({type(error).__name__}: {error})"
-        ) from error
-    rows = []
-    for number in sorted(people):
-        image = images[number]
-        path = root / "train2017" / image["file_name"]
-        rows.append((path.stem, path, (people[number], image["height"], image["width"])))
-    return rows
+def _by_stem(name: str, folder: Path) -> dict[str, Path]:
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; {name} needs it beside its images or labels")
+    files = images_by_stem(folder, IMAGE_SUFFIXES)
+    if found := twins(files):
+        raise InputError(found[0])
+    return {stem: file for stem, (file,) in files.items()}
 
 
-def coco_union(segmentations: list, height: int, width: int) -> np.ndarray:
-    """Union of COCO segmentations (polygons or run lengths), (height, width) bool."""
-    from pycocotools import mask as rle
+def _coco_units(root: Path, hashes: Hashes) -> list[Unit]:
+    """Images of train2017 with people; those whose people are too small are left out later."""
+    rows = read_people(root)
+    hashes.learn([image for _, image, _ in rows])
+    units = []
+    for _, image, people in rows:
+        files = _pair_files("coco_person", image)
+        outlines = [_plain(segmentation) for segmentation in people.segmentations]
+        size = [people.height, people.width]
+        made_by = recipe("people", hashes.of(image), outlines, size, COCO_LEAST_PIXELS)
+        given = (files, image, people)
+        units.append(Unit(files, made_by, _bring_people, given, optional=True))
+    return units
 
-    union = np.zeros((height, width), bool)
-    for segmentation in segmentations:
-        if isinstance(segmentation, dict) and isinstance(segmentation["counts"], list):
-            encoded = rle.frPyObjects(segmentation, height, width)
-        elif isinstance(segmentation, dict):
-            encoded = segmentation
-        else:
-            encoded = rle.merge(rle.frPyObjects(segmentation, height, width))
-        union |= rle.decode(encoded).astype(bool)
-    return union
+
+def _plain(segmentation: list[np.ndarray] | np.ndarray) -> list:
+    """A person's outlines or runs as lists of numbers."""
+    if isinstance(segmentation, np.ndarray):
+        return segmentation.tolist()
+    return [polygon.tolist() for polygon in segmentation]
 
 
-def _bring_pair(job: tuple) -> bool:
-    raw, name, stem, image, label = job
-    if isinstance(label, Path):
-        mask = read_labels(label) > 0
-    else:
-        mask = coco_union(*label)
-        if mask.sum() < COCO_LEAST_PIXELS:
-            return False
+def _pair_files(name: str, image: Path) -> tuple[str, str]:
+    folder = f"Images/{name}"
+    return f"{folder}/img/{image.stem}{image.suffix.lower()}", f"{folder}/mask/{image.stem}.png"
+
+
+def _bring_labelled(root: Path, files: tuple[str, str], image: Path, label: Path) -> None:
+    _write_pair(root, files, image, read_mask(label))
+
+
+def _bring_people(root: Path, files: tuple[str, str], image: Path, people: People) -> None:
+    mask = union(people)
+    if mask.sum() >= COCO_LEAST_PIXELS:
+        _write_pair(root, files, image, mask)
+
+
+def _write_pair(root: Path, files: tuple[str, str], image: Path, mask: np.ndarray) -> None:
     size = image_size(image)
     if mask.shape != size:
-        raise InputError(
-            f"{label if isinstance(label, Path) else image}: mask is {mask.shape}, its image {size}"
-        )
-    folder = raw / "Images" / name
-    write_image(folder / "mask" / f"{stem}.png", np.where(mask, 255, 0).astype(np.uint8))
-    target = folder / "img" / f"{stem}{image.suffix.lower()}"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.unlink(missing_ok=True)
-    target.symlink_to(image.resolve())
-    return True
+        raise InputError(f"{image}: its mask is {mask.shape}, the image {size} (height, width)")
+    write_image(root / files[1], np.where(mask, 255, 0).astype(np.uint8))
+    link(image, root / files[0])
+
+
+def write_binary_mask(root: Path, path: str, label: Path) -> None:
+    """Writes any label image as 0/255."""
+    write_image(root / path, np.where(read_mask(label), 255, 0).astype(np.uint8))

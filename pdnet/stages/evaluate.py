@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pdnet.base.lock import only_writer
+from pdnet.base.manifest import vouch
 from pdnet.base.tracking import Run
 from pdnet.config import CHECKPOINT, RESULTS, WORKING, Config
 from pdnet.inference.evaluate import Evaluation, evaluate
@@ -17,7 +19,9 @@ def run(
     """Predicts, scores and tracks."""
     seed_everything(config.seed)
     network = load_network(checkpoint).to(take_machine(config.machine))
-    evaluation = evaluate(network, data, out, options=config.evaluate, seed=config.seed)
+    vouch(data)
+    with only_writer(out):
+        evaluation = evaluate(network, data, out, options=config.evaluate, seed=config.seed)
     _track(config, evaluation, out)
     return evaluation
 

@@ -5,6 +5,8 @@ time.
 from __future__ import annotations
 
 from pdnet.base.files import write_json, write_table
+from pdnet.base.lock import only_writer
+from pdnet.base.manifest import vouch
 from pdnet.config import CHECKPOINT, RESULTS, WORKING, Config
 from pdnet.experiments.references import reference_policies
 from pdnet.model.checkpoint import load_network
@@ -16,6 +18,8 @@ def run(config: Config) -> None:
     seed_everything(config.seed)
     network = load_network(CHECKPOINT).to(take_machine(config.machine))
     options, seed = config.evaluate, config.seed
-    rows, milliseconds = reference_policies(network, WORKING, options=options, seed=seed)
-    write_table(RESULTS / "references.csv", rows)
-    write_json(RESULTS / "references-speed.json", milliseconds)
+    vouch(WORKING)
+    with only_writer(RESULTS):
+        rows, milliseconds = reference_policies(network, WORKING, options=options, seed=seed)
+        write_table(RESULTS / "references.csv", rows)
+        write_json(RESULTS / "references-speed.json", milliseconds)

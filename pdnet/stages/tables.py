@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pdnet.base.lock import only_writer
 from pdnet.config import RESULTS, TABLES, VARIANTS
 from pdnet.experiments.tables import write_tables
 
 
 def run(params: Path) -> None:
     """Writes Tables 3, 4 and 5, our own variants, the imbalance experiment and the conclusion."""
-    write_tables(params, VARIANTS, RESULTS / "references.csv", TABLES)
+    with only_writer(TABLES):
+        write_tables(params, VARIANTS, RESULTS / "references.csv", TABLES)

@@ -16,10 +16,11 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from pdnet.base.files import write_json, write_table
+from pdnet.base.lock import only_writer
 from pdnet.base.parallel import START_METHOD, peak_memory, progress
 from pdnet.base.tracking import Run, tracked
 from pdnet.config import Config
-from pdnet.data.layout import TRAINED_ON, data_hash, image_pairs, read_tree
+from pdnet.data.layout import TRAINED_ON, check, data_hash, image_pairs, read_tree
 from pdnet.data.overlays import sheet
 from pdnet.data.sampling import EpochSampler, ImageDataset, PairDataset
 from pdnet.errors import InputError
@@ -31,6 +32,7 @@ from pdnet.model.blocks import frozen_statistics
 from pdnet.model.checkpoint import save_network, take_encoder
 from pdnet.model.device import seed_everything, take_machine
 from pdnet.model.ipda import Parts
+from pdnet.training.failures import one_line_failures
 from pdnet.training.groups import head_norms, parameter_groups, split_holdout
 from pdnet.training.health import part_health
 from pdnet.training.interrupt import Interruption, Stopped, quiet_worker
@@ -69,7 +71,10 @@ class Training:
         self.fabric = Fabric(accelerator=device.type, devices=devices, precision=train.precision)
         seed_everything(config.seed)
 
-        clips, self.held_back = split_holdout(read_tree(data).clips("train"), train.holdout)
+        tree = read_tree(data)
+        # a frame whose mask is missing would be left out without a word
+        check(tree)
+        clips, self.held_back = split_holdout(tree.clips("train"), train.holdout)
         how = {"size": model.input_size, "crop": train.crop, "seed": config.seed}
         videos = PairDataset(clips, reference=train.reference, **how)
         images = ImageDataset(image_pairs(data), **how)
@@ -101,7 +106,7 @@ class Training:
         self.model, self.optimiser = self.fabric.setup(self.network, self.raw_optimiser)
         self.modules = {"network": self.network, "loss": self.loss}
         self.data_hash = data_hash(data, TRAINED_ON)
-        self.progress = Progress(fingerprint(config, self.data_hash))
+        self.progress = Progress(fingerprint=fingerprint(config, self.data_hash))
 
     @property
     def state_file(self) -> Path:
@@ -124,13 +129,21 @@ class Training:
 
         Raises:
             Stopped: a signal came; nothing is lost.
-            InputError: the loss is not finite, or something cannot be written.
+            InputError: another training writes to the same folder; the saved state, a frame or a
+                mask is damaged; the loss or the weights are not finite; memory is full; or
+                something cannot be written.
         """
+        with only_writer(self.out), one_line_failures():
+            return self._fit()
+
+    def _fit(self) -> Path:
         resumed = load_state(
             self.state_file,
             self.progress.fingerprint,
             modules=self.modules,
             optimiser=self.raw_optimiser,
+            epochs=self.config.train.epochs,
+            steps=len(self.kinds),
         )
         if resumed:
             self.progress = resumed
@@ -246,6 +259,14 @@ class Training:
                 "train.clip_gradient. The last epoch's state is kept"
             )
 
+    def _refuse_infinite_weights(self) -> None:
+        """Asked before they are looked at or saved: a step's loss is that of the weights before."""
+        if not all(value.isfinite().all() for value in self.network.state_dict().values()):
+            raise InputError(
+                f"step {self.done}: the weights are not finite any more; lower train.lr_*, or set "
+                "train.clip_gradient. The last epoch's state is kept"
+            )
+
     def _learn(self) -> None:
         """Training mode; a frozen encoder keeps its statistics too."""
         self.model.train()
@@ -266,6 +287,7 @@ class Training:
 
     def _end_epoch(self, run: Run, parts: Parts | None) -> None:
         """Validation on the clips that were held back, and the health of the last step's parts."""
+        self._refuse_infinite_weights()
         train, epoch = self.config.train, self.progress.epoch
         row: dict[str, float] = {"epoch": epoch}
         if parts is not None:
@@ -324,6 +346,7 @@ class Training:
         write_table(self.out / "validation.csv", self.progress.validation)
 
     def _save_and_stop(self) -> None:
+        self._refuse_infinite_weights()
         self._save()
         raise Stopped(f"stopped at step {self.done} of {self.total}; the same command resumes")
 

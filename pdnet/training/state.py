@@ -4,24 +4,33 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from torch import Tensor
 
 from pdnet.base.files import file_hash, need, write_atomically
 from pdnet.base.imports import code_hash
+from pdnet.base.parameters_file import shown
 from pdnet.config import Config
 from pdnet.errors import InputError
+from pdnet.model.weights import check_entries, check_entry, reason
 
 LOOP = "pdnet.training.loop"  # whose imports are the code that makes the weights
 # parameters of `train` that look at a training and do not touch it
 WATCHING = ("validate_every", "validation_frames", "validation_threshold")
+Row = dict[str, int | float | str]  # of a table
 
 
-@dataclass
-class Progress:
+class Checked(BaseModel):
+    """What a state file holds: these names and types, no more and no less."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=True)
+
+
+class Progress(Checked):
     """Where a training stands.
 
     Attributes:
@@ -34,12 +43,32 @@ class Progress:
     """
 
     fingerprint: str
-    epoch: int = 0
-    step: int = 0
-    history: list[dict[str, Any]] = field(default_factory=list)
-    validation: list[dict[str, Any]] = field(default_factory=list)
+    epoch: Annotated[int, Field(ge=0)] = 0
+    step: Annotated[int, Field(ge=0)] = 0
+    history: list[Row] = Field(default_factory=list)
+    validation: list[Row] = Field(default_factory=list)
     run_id: str | None = None
     finished: bool = False
+
+
+class OptimiserState(Checked):
+    """What torch's SGD writes."""
+
+    state: dict[int, dict[Literal["momentum_buffer"], Tensor | None]]
+    param_groups: list[dict[str, bool | int | float | list[int] | None]]
+
+
+class State(Checked):
+    """What a state file holds; `torch` and `cuda` are the generators' states."""
+
+    # its parts come as dictionaries
+    model_config = ConfigDict(strict=False)
+
+    progress: Progress
+    modules: dict[str, dict[str, Tensor]]
+    optimiser: OptimiserState
+    torch: Tensor
+    cuda: list[Tensor]
 
 
 def fingerprint(config: Config, data: str) -> str:
@@ -70,7 +99,7 @@ def save_state(
 ) -> None:
     """Writes everything atomically: a kill leaves the previous state."""
     state = {
-        "progress": vars(progress),
+        "progress": dict(progress),
         "modules": {name: module.state_dict() for name, module in modules.items()},
         "optimiser": optimiser.state_dict(),
         "torch": torch.get_rng_state(),
@@ -85,28 +114,95 @@ def load_state(
     *,
     modules: dict[str, torch.nn.Module],
     optimiser: torch.optim.Optimizer,
+    epochs: int,
+    steps: int,
 ) -> Progress | None:
     """Restores an unfinished training with the same fingerprint; None where there is none (it
     starts anew).
+
+    Args:
+        path: of the state file.
+        wanted: the fingerprint.
+        modules, optimiser: to restore; they are touched only when the whole file is sound.
+        epochs, steps: of the training, and of each of its epochs.
+
+    Raises:
+        InputError: the file is damaged; it has to be deleted to start anew.
     """
     if not path.is_file():
         return None
     try:
         # `weights_only`: a state file from elsewhere must not run code
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        reason = str(error).splitlines()[0][:100]
-        raise InputError(
-            f"{path}: damaged training state ({reason}); delete it to start anew"
-        ) from error
-    progress = Progress(**state["progress"])
-    # another training's state, or a finished one: both start anew
-    if progress.fingerprint != wanted or progress.finished:
+    except Exception as error:  # on garbage torch raises whatever its first wrong byte leads to
+        raise _damaged(path, reason(error)) from error
+    # before all else: the file of another version of the code may look otherwise
+    if _fingerprint_of(state, path) != wanted:
         return None
+    try:
+        progress = State.model_validate(state).progress
+        if progress.finished:
+            return None
+        _check_place(progress, epochs, steps)
+        _check_weights(state, modules)
+        _check_optimiser(state["optimiser"], optimiser)
+        torch.set_rng_state(state["torch"])
+        if torch.cuda.is_available():
+            torch.cuda.set_rng_state_all(state["cuda"][: torch.cuda.device_count()])
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(key) for key in first["loc"])
+        raise _damaged(path, f"{shown(where)}: {shown(first['msg'])}") from error
+    except (InputError, RuntimeError, TypeError) as error:  # the last two: of no generator's state
+        raise _damaged(path, reason(error)) from error
     for name, module in modules.items():
         module.load_state_dict(state["modules"][name])
     optimiser.load_state_dict(state["optimiser"])
-    torch.set_rng_state(state["torch"])
-    if state["cuda"] and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all(state["cuda"])
     return progress
+
+
+def _fingerprint_of(state: object, path: Path) -> str:
+    progress = state.get("progress") if isinstance(state, dict) else None
+    found = progress.get("fingerprint") if isinstance(progress, dict) else None
+    if not isinstance(found, str):
+        raise _damaged(path, "it does not say which training it belongs to")
+    return found
+
+
+def _check_place(progress: Progress, epochs: int, steps: int) -> None:
+    """Refuses a place that a training of so many steps an epoch never saves."""
+    place = f"epoch {progress.epoch}, step {progress.step}"
+    if progress.epoch >= epochs or progress.step >= steps:
+        raise InputError(f"{place} is beyond a training of {epochs} epochs of {steps} steps")
+    rows = (len(progress.history), len(progress.validation))
+    if rows != (progress.epoch * steps + progress.step, progress.epoch):
+        raise InputError(f"its tables of {rows[0]} and {rows[1]} rows are not those of {place}")
+
+
+def _check_weights(state: dict[str, Any], modules: dict[str, torch.nn.Module]) -> None:
+    if set(state["modules"]) != set(modules):
+        raise InputError(f"it has the modules {shown(list(state['modules']))}")
+    for name, module in modules.items():
+        check_entries(state["modules"][name], module.state_dict(), f"{name}: ")
+
+
+def _check_optimiser(state: dict[str, Any], optimiser: torch.optim.Optimizer) -> None:
+    """Refuses other groups of parameters, other options than the rate, another shape of momentum.
+
+    The rate is set anew at each step.
+    """
+    known = optimiser.state_dict()["param_groups"]
+    found = [{**group, "lr": 0.0} for group in state["param_groups"]]
+    if found != [{**group, "lr": 0.0} for group in known]:
+        raise InputError("its optimiser has other groups of parameters or other options")
+    parameters = [p for group in optimiser.param_groups for p in group["params"]]
+    for number, values in state["state"].items():
+        if not 0 <= number < len(parameters):
+            raise InputError(f"its optimiser has a parameter {number} of {len(parameters)}")
+        momentum = values.get("momentum_buffer")
+        if momentum is not None:
+            check_entry(f"momentum of parameter {number}", momentum, parameters[number])
+
+
+def _damaged(path: Path, why: str) -> InputError:
+    return InputError(f"{path}: damaged training state ({why}); delete it to start anew")

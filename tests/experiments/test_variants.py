@@ -7,13 +7,14 @@ import pandas as pd
 import pytest
 import yaml
 
+from pdnet.base.manifest import bring
 from pdnet.config import load_config, variant_configs
 from pdnet.data.images import read_labels
 from pdnet.data.layout import read_tree
 from pdnet.errors import InputError
 from pdnet.experiments.variants import Places, run_variant
 from pdnet.sample.body import body_parts
-from pdnet.sample.render import render_clips
+from pdnet.sample.render import clip_units
 from pdnet.sample.series import series
 from tests.helpers import TINY, make_tree, write_params
 
@@ -32,7 +33,7 @@ def ablation_params(tmp_path):
 def test_a_variant_is_trained_scored_and_not_trained_again(tmp_path, ablation_params):
     data = make_tree(tmp_path / "data")
     clips = [c for c in series([0.0, 2.0], 11) if "walkers" not in c.name]
-    render_clips(clips, tmp_path / "series", 1, between=False)
+    bring(tmp_path / "series", clip_units(clips, between=False), "render", workers=1)
     assert len(read_tree(tmp_path / "series").clips("val")[0].frames) == 3
     labels = tmp_path / "series/Parts/480p/imbalance/speaker-0/00005.png"
     assert (body_parts(read_labels(labels)) == 0).any()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from pdnet.data.layout import read_tree
+from pdnet.errors import InputError
 from pdnet.inference.segment import (
     KEPT_MEMORIES,
     ClipSegmenter,
@@ -90,3 +92,12 @@ def test_a_walk_is_the_frames_of_the_clip_in_order(tree):
         np.testing.assert_array_equal(one.found.probability, other.probability)
     some = list(walk(clip_segmenter(network, clip, **how), clip, clip.frames[2:3]))
     assert [one.index for one in some] == [2]
+
+
+def test_an_output_that_is_no_number_is_refused_and_no_empty_mask():
+    network = small(input_size=(64, 64))
+    with torch.no_grad():
+        network.head.bias.fill_(float("nan"))
+    frame = np.zeros((64, 64, 3), np.uint8)
+    with pytest.raises(InputError, match="frame 0: the network's output is not finite"):
+        ClipSegmenter(network, lambda _: frame, 1).segment(0)

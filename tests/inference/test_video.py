@@ -2,42 +2,84 @@
 
 from __future__ import annotations
 
+import os
+import stat
+from functools import partial
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 
-from pdnet.config import ModelConfig
+from pdnet.base.lock import only_writer
 from pdnet.data.images import read_labels
+from pdnet.errors import InputError
+from pdnet.inference.segment import ClipSegmenter
+from pdnet.inference.video import read_video, segment_video
 from pdnet.model import PDNet
 from pdnet.model.checkpoint import save_network
-from tests.helpers import make_tree, save_image
+from tests.helpers import make_tree, save_image, small
+
+
+@pytest.fixture(scope="module")
+def network() -> PDNet:
+    return small(input_size=(64, 64))
 
 
 @pytest.fixture
-def checkpoint(tmp_path):
-    values = {
-        "backbone": "resnet18",
-        "weights": "none",
-        "channels": 16,
-        "part_channels": 8,
-        "attention_channels": 8,
-    }
-    save_network(PDNet(ModelConfig(**values, input_size=(64, 64))), tmp_path / "n.safetensors")
+def checkpoint(network, tmp_path) -> Path:
+    save_network(network, tmp_path / "n.safetensors")
     return tmp_path / "n.safetensors"
 
 
-def make_video(path: Path, frames: int = 6) -> Path:
+def make_video(path: Path, frames: int = 6, size: tuple[int, int] = (64, 96)) -> Path:
     rng = np.random.default_rng(0)
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=30)
-        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        (stream.height, stream.width), stream.pix_fmt = size, "yuv420p"
         for _ in range(frames):
-            picture = rng.integers(0, 255, (64, 96, 3), dtype=np.uint8)
+            picture = rng.integers(0, 255, (*size, 3), dtype=np.uint8)
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode())
     return path
+
+
+def make_sound(path: Path) -> Path:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=44100)
+        silence = np.zeros((1, 1024), np.float32)
+        frame = av.AudioFrame.from_ndarray(silence, format="fltp", layout="mono")
+        frame.sample_rate = 44100
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+def make_frames(folder: Path, *names: str, size: tuple[int, int] = (48, 64)) -> Path:
+    """Frames whose grey is their place among the names."""
+    for i, name in enumerate(names):
+        save_image(folder / name, np.full((*size, 3), 10 * i, np.uint8))
+    return folder
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+@pytest.fixture
+def segment(cli, network, monkeypatch):
+    """Calls `pdnet segment` with a network that is loaded already; gives (status, output)."""
+    monkeypatch.setattr("pdnet.model.checkpoint.load_network", lambda _: network)
+    return partial(cli, "segment")
+
+
+def refused(answer: tuple[int, str]) -> str:
+    """The one line of an error, which no progress bar shares and nothing follows."""
+    status, text = answer
+    *bars, last = text.rstrip("\n").split("\n")
+    assert status == 2 and last.startswith("error: "), text
+    assert all(bar.startswith("\rsegment:") for bar in bars), text
+    return last
 
 
 def test_segment_a_video_file(cli, tmp_path, checkpoint):
@@ -73,3 +115,252 @@ def test_segment_refuses_what_it_cannot_read(cli, tmp_path, checkpoint, kind):
     status, text = cli("segment", source, "--checkpoint", checkpoint)
     last = text.splitlines()[-1]  # a progress bar may stand before it
     assert status == 2 and last.startswith("error: ") and str(source) in last, text
+
+
+@pytest.mark.parametrize(
+    ("source", "out"),
+    [
+        ("frames", "frames"),
+        ("frames", "frames/masks"),
+        ("frames", "."),
+        ("frames", "link"),
+        ("film.mp4", "film.mp4"),
+        ("film.mp4", "."),
+    ],
+)
+def test_masks_never_land_on_their_own_input(segment, tmp_path, source, out):
+    make_frames(tmp_path / "in/frames", "0.png", "1.png")
+    make_video(tmp_path / "in/film.mp4", 1)
+    (tmp_path / "in/link").symlink_to(tmp_path / "in/frames")
+    before = content(tmp_path / "in")
+    line = refused(segment(tmp_path / "in" / source, "--out", tmp_path / "in" / out))
+    assert "overlaps the input" in line and content(tmp_path / "in") == before
+
+
+@pytest.mark.parametrize("name", ["00000.png", "holiday.txt", "overlay.mp4"])
+def test_a_folder_that_holds_somebodys_files_is_refused_and_left_as_it_is(segment, tmp_path, name):
+    source, out = make_frames(tmp_path / "in", "00000.jpg"), tmp_path / "out"
+    out.mkdir()
+    (out / name).write_bytes(b"dear")
+    line = refused(segment(source, "--out", out, "--overlay"))
+    assert f"out/{name}: no earlier run" in line and content(out) == {name: b"dear"}
+    # nor does a run that went well make a later file its own
+    (out / name).unlink()
+    assert segment(source, "--out", out)[0] == 0
+    (out / "later.txt").write_bytes(b"dear")
+    assert "later.txt: no earlier run" in refused(segment(source, "--out", out))
+
+
+def test_a_shorter_run_replaces_a_longer_one_and_touches_nothing_else(segment, tmp_path):
+    out = tmp_path / "out"
+    long = make_frames(tmp_path / "long", *(f"{i}.jpg" for i in range(5)))
+    assert segment(long, "--out", out, "--overlay")[0] == 0
+    (out / ".mine").write_text("hidden files are nobody's mask")
+    assert segment(make_video(tmp_path / "film.mp4", 2), "--out", out)[0] == 0
+    assert set(content(out)) == {"00000.png", "00001.png", ".mine", ".pdnet-masks.json"}
+
+
+@pytest.mark.parametrize("note", [b"", b"{}", b"[1]", b'{"files": 5}', b"\xff", b"[" * 100000])
+def test_a_note_that_is_not_ours_makes_no_file_a_runs(segment, tmp_path, note):
+    source, out = make_frames(tmp_path / "in", "0.jpg"), tmp_path / "out"
+    assert segment(source, "--out", out)[0] == 0
+    (out / ".pdnet-masks.json").write_bytes(note)
+    assert "0.png: no earlier run" in refused(segment(source, "--out", out))
+
+
+def test_a_note_that_leads_out_of_its_folder_removes_nothing_there(segment, tmp_path):
+    source, out = make_frames(tmp_path / "in", "0.jpg"), tmp_path / "out"
+    out.mkdir()
+    (out / ".pdnet-masks.json").write_text('{"files": ["../in/0.jpg", "0.png"]}')
+    assert segment(source, "--out", out)[0] == 0 and (tmp_path / "in/0.jpg").exists()
+
+
+@pytest.mark.parametrize("names", [("0.png", "0.jpg", "0.bmp"), ("0.png", "0.PNG")])
+def test_frames_that_would_be_one_mask_are_refused_by_name(segment, tmp_path, names):
+    source = make_frames(tmp_path / "in", "1.jpg", *names)
+    line = refused(segment(source, "--out", tmp_path / "out"))
+    assert all(name in line for name in names) and "1.jpg" not in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_frames_come_in_the_order_of_their_numbers_without_hidden_files(tmp_path):
+    names = ("f2.png", "f10.png", "f10b.png", "g1.PNG")
+    make_frames(tmp_path, *names)
+    (tmp_path / "._f2.png").write_bytes(b"of another system")
+    video = read_video(tmp_path)
+    assert video.names == ("f2", "f10", "f10b", "g1") and video.announced == 4
+    assert [(name, frame[0, 0, 0]) for name, frame in video.frames] == [
+        ("f2", 0),
+        ("f10", 10),
+        ("f10b", 20),
+        ("g1", 30),
+    ]
+
+
+def test_names_that_are_no_utf8_are_frames_as_others_are(segment, tmp_path):
+    source, out = make_frames(tmp_path / "in", "0.jpg"), tmp_path / "out"
+    (source / "0.jpg").rename(source / os.fsdecode(b"\xff.jpg"))
+    for _ in range(2):
+        assert segment(source, "--out", out)[0] == 0
+        assert {os.fsencode(name) for name in content(out)} == {b"\xff.png", b".pdnet-masks.json"}
+
+
+def truncated_start(path: Path) -> Path:
+    make_video(path)
+    path.write_bytes(path.read_bytes()[:2000])
+    return path
+
+
+def text_file(path: Path) -> Path:
+    path.write_text("no video, but FFmpeg would paint it as one\n" * 50)
+    return path
+
+
+def empty_file(path: Path) -> Path:
+    path.touch()
+    return path
+
+
+def loop(path: Path) -> Path:
+    path.symlink_to(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("make", "name", "says"),
+    [
+        (make_sound, "song.mp4", "holds no video; give"),
+        (text_file, "notes.txt", "holds no video; give"),
+        (truncated_start, "film.mp4", "not a readable video (Invalid data"),
+        (empty_file, "film.mp4", "not a readable video (Invalid data"),
+        (loop, "film.mp4", "no such file or folder"),
+    ],
+)
+def test_what_is_no_video_is_one_line_and_no_folder(segment, tmp_path, make, name, says):
+    source = make(tmp_path / name)
+    line = refused(segment(source))
+    assert line.startswith(f"error: {source}: {says}") and str(tmp_path / name) not in line[70:]
+    assert not list(tmp_path.glob("*-masks"))
+
+
+def test_a_film_damaged_in_the_middle_keeps_the_masks_so_far_and_the_next_run_replaces_them(
+    segment, tmp_path
+):
+    source, out = make_video(tmp_path / "film.mp4", 30), tmp_path / "film-masks"
+    sound = source.read_bytes()
+    middle = len(sound) // 2
+    source.write_bytes(sound[:middle] + bytes(3000) + sound[middle + 3000 :])
+    line = refused(segment(source, "--overlay"))
+    masks = sorted(out.glob("*.png"))
+    assert 0 < len(masks) < 30 and f"film.mp4: damaged after {len(masks)} frames" in line
+    assert set(content(out)) == {*(m.name for m in masks), ".pdnet-masks.json"}  # half no overlay
+    source.write_bytes(sound)
+    assert segment(source)[0] == 0 and len(list(out.glob("*.png"))) == 30
+
+
+def test_a_damaged_first_frame_leaves_an_earlier_runs_masks(segment, tmp_path):
+    source, out = make_frames(tmp_path / "in", "0.jpg", "1.jpg"), tmp_path / "out"
+    assert segment(source, "--out", out)[0] == 0
+    before = content(out)
+    (source / "0.jpg").write_bytes(b"rubbish")
+    assert "0.jpg: not a readable image" in refused(segment(source, "--out", out))
+    assert content(out) == before
+
+
+def test_a_film_that_ends_before_it_says_is_noted(segment, tmp_path):
+    source = make_video(tmp_path / "film.avi", 30)
+    source.write_bytes(source.read_bytes()[: source.stat().st_size // 2])
+    status, text = segment(source)
+    count = len(list((tmp_path / "film-masks").glob("*.png")))
+    assert status == 0 and count < 30, text
+    assert text.splitlines()[-1].endswith(f"announces 30 frames, {count} could be read"), text
+
+
+@pytest.mark.parametrize("size", [(1, 64), (64, 1), (1, 1)])
+def test_a_side_of_one_pixel_has_masks_but_no_overlay(segment, tmp_path, size):
+    source, out = make_frames(tmp_path / "in", "0.png", size=size), tmp_path / "out"
+    line = refused(segment(source, "--out", out, "--overlay"))
+    assert f"frames of {size[1]}x{size[0]}: an overlay wants" in line and content(out) == {}
+    assert segment(source, "--out", out)[0] == 0
+    assert read_labels(out / "0.png").shape == size
+
+
+def test_frames_of_several_sizes_have_an_overlay_of_the_firsts(segment, tmp_path):
+    source, out = make_frames(tmp_path / "in", "0.png", size=(48, 64)), tmp_path / "out"
+    make_frames(source, "1.png", size=(30, 40))
+    make_frames(source, "2.png", size=(90, 100))
+    assert segment(source, "--out", out, "--overlay")[0] == 0
+    with av.open(str(out / "overlay.mp4")) as container:
+        sizes = [(frame.height, frame.width) for frame in container.decode(video=0)]
+    assert sizes == [(48, 64)] * 3
+
+
+@pytest.mark.parametrize("source", [".", "", "..", "/"])
+def test_an_input_without_a_name_asks_for_a_folder(segment, tmp_path, monkeypatch, source):
+    make_frames(tmp_path / "in", "0.jpg")
+    (tmp_path / "in/deeper").mkdir()
+    monkeypatch.chdir(tmp_path / ("in/deeper" if source == ".." else "in"))
+    assert "give --out" in refused(segment(source))
+    if source != "/":
+        assert segment(source, "--out", tmp_path / "out")[0] == 0
+
+
+def test_folders_that_differ_after_a_point_have_folders_of_their_own(segment, tmp_path):
+    for name in ("take.1", "take.2"):
+        assert segment(make_frames(tmp_path / name, "0.jpg"))[0] == 0
+    assert (tmp_path / "take.1-masks/0.png").is_file()
+    assert (tmp_path / "take.2-masks/0.png").is_file()
+
+
+def test_ctrl_c_leaves_whole_masks_and_no_overlay(segment, tmp_path, monkeypatch):
+    source, out = make_frames(tmp_path / "in", *(f"{i}.jpg" for i in range(4))), tmp_path / "out"
+    real, calls = ClipSegmenter.segment, []
+
+    def interrupted(self, *given):
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return real(self, *given)
+
+    monkeypatch.setattr(ClipSegmenter, "segment", interrupted)
+    status, text = segment(source, "--out", out, "--overlay")
+    assert status == 130 and text.splitlines()[-1].startswith("stopped"), text
+    assert set(content(out)) == {"0.png", "1.png", ".pdnet-masks.json"}
+
+
+def test_a_folder_in_use_by_another_run_is_refused(segment, tmp_path):
+    with only_writer(tmp_path / "out"):
+        line = refused(segment(make_frames(tmp_path / "in", "0.jpg"), "--out", tmp_path / "out"))
+    assert "in use by process" in line
+
+
+def test_a_killed_runs_half_files_are_removed(segment, tmp_path):
+    source, out = make_frames(tmp_path / "in", "0.jpg"), tmp_path / "out"
+    out.mkdir()
+    (out / ".writing-0.mp4").write_bytes(b"half")
+    assert segment(source, "--out", out, "--overlay")[0] == 0
+    assert set(content(out)) == {"0.png", "overlay.mp4", ".pdnet-masks.json"}
+
+
+def test_masks_and_overlay_of_a_private_video_have_the_umasks_rights(segment, tmp_path):
+    before = os.umask(0o077)
+    try:
+        assert segment(make_video(tmp_path / "film.mp4", 2), "--overlay")[0] == 0
+    finally:
+        os.umask(before)
+    files = list((tmp_path / "film-masks").iterdir())
+    assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600} and len(files) == 4
+
+
+@pytest.mark.parametrize("threshold", [-0.1, float("nan")])
+def test_a_threshold_that_is_no_probability_is_refused(tmp_path, network, threshold):
+    source = make_frames(tmp_path / "in", "0.jpg")
+    with pytest.raises(InputError, match=r"expected a probability in 0\.\.1"):
+        segment_video(source, tmp_path / "out", network=network, threshold=threshold)
+
+
+def test_a_name_with_a_colon_is_no_protocol(segment, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    make_video(tmp_path / "film.mp4", 2).rename(tmp_path / "day:1.mp4")
+    assert segment("day:1.mp4", "--overlay")[0] == 0
+    assert (tmp_path / "day:1-masks/overlay.mp4").is_file()

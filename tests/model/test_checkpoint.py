@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from pdnet.config import ModelConfig
 from pdnet.errors import InputError
@@ -29,6 +35,112 @@ def test_a_damaged_checkpoint_is_refused(cli, tmp_path, content):
         path.write_bytes(content)
     status, text = cli("segment", tmp_path, "--checkpoint", path)
     assert status == 2 and str(path) in text.replace("\n", "")
+
+
+def written(path: Path, header: object, spoil: Callable[[dict[str, Tensor]], object]) -> Path:
+    """A checkpoint with another header (a text, as it is) and spoilt weights."""
+    save_network(small(input_size=(64, 64)), path)
+    state = load_file(path)
+    spoil(state)
+    text = header if isinstance(header, str) else json.dumps(header)
+    save_file(state, path, metadata={"pdnet": text})
+    return path
+
+
+@pytest.mark.parametrize(
+    ("header", "says"),
+    [
+        ("[1]", "no PDNet checkpoint (format [1])"),
+        ("5", "no PDNet checkpoint (format 5)"),
+        ("null", "no PDNet checkpoint (format None)"),
+        ("{", "header is not readable"),
+        ("[" * 10**5, "header is not readable"),
+        ("9" * 5000, "header is not readable"),
+        (json.dumps({"format": "x" * 10**5}), "no PDNet checkpoint"),
+    ],
+)
+def test_a_header_of_another_kind_is_refused(tmp_path, header, says):
+    path = written(tmp_path / "n.safetensors", header, lambda state: None)
+    with pytest.raises(InputError) as error:
+        load_network(path)
+    text = str(error.value)
+    assert says in text and str(path) in text and len(text) < 400 + len(str(path))
+
+
+@pytest.mark.parametrize(
+    ("model", "says"),
+    [
+        (None, "no parameters of a model"),
+        ([], "no parameters of a model"),
+        ("text", "no parameters of a model"),
+        ({"attention_channels": 2**62}, "model: attention_channels = 4611686018427387904"),
+        ({"input_size": [0, 0]}, "model: input_size.0 = 0"),
+        ({"input_size": [-1, 64]}, "model: input_size.0 = -1"),
+        ({"input_size": [100_000, 64]}, "model: input_size.0 = 100000"),
+        ({"input_size": None}, "model: input_size = None"),
+        ({"section": 1}, "unknown parameter 'section'"),
+        (
+            {"channels": 1024},
+            "'encoder.laterals.0.0.weight' is (16, 64, 1, 1), not (1024, 64, 1, 1)",
+        ),
+        ({"backbone": "hf-hub:someone/something"}, "neither a torchvision ResNet nor a timm"),
+        ({"backbone": "local-dir:/tmp"}, "neither a torchvision ResNet nor a timm"),
+        ({"backbone": "tresnet_l"}, "gives no feature maps"),
+        # 800 million values, of which the file has none
+        ({"backbone": "regnety_1280"}, "is missing"),
+    ],
+)
+def test_a_header_that_makes_no_network_is_refused(tmp_path, model, says):
+    path = tmp_path / "n.safetensors"
+    known = small(input_size=(64, 64)).config.model_dump(mode="json")
+    about = {"format": "pdnet-1", "model": known | model if isinstance(model, dict) else model}
+    with pytest.raises(InputError) as error:
+        load_network(written(path, about, lambda state: None))
+    text = str(error.value)
+    assert says in text and f"{path}: damaged checkpoint" in text and "\n" not in text, text
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (lambda s: s.pop("head.bias"), "entry 'head.bias' is missing"),
+        (lambda s: s.update(more=torch.zeros(1)), "entry 'more' is unknown"),
+        (lambda s: s.update({"head.bias": torch.zeros(2)}), "'head.bias' is (2,), not (1,)"),
+        (
+            lambda s: s.update({"head.bias": torch.zeros(1, dtype=torch.float16)}),
+            "'head.bias' is of torch.float16, not torch.float32",
+        ),
+        (lambda s: s["head.weight"].fill_(float("nan")), "'head.weight' has values that are not"),
+        (
+            lambda s: s["head.bias"].fill_(float("inf")),
+            "'head.bias' has values that are not finite",
+        ),
+        (
+            lambda s: s["fusion.expand.1.running_var"].fill_(-1),
+            "'fusion.expand.1.running_var' has negative variances",
+        ),
+    ],
+)
+def test_weights_that_would_give_empty_masks_are_refused_by_name(cli, tmp_path, spoil, says):
+    about = {"format": "pdnet-1", "model": small(input_size=(64, 64)).config.model_dump()}
+    path = written(tmp_path / "n.safetensors", about, spoil)
+    (tmp_path / "frames").mkdir()
+    out = tmp_path / "masks"
+    status, text = cli("segment", tmp_path / "frames", "--checkpoint", path, "--out", out)
+    assert status == 2 and says in text and "Traceback" not in text, text
+    assert not out.exists()
+
+
+def test_loading_draws_no_random_numbers_beside_the_networks_own(tmp_path):
+    """A frozen encoder is loaded before the loss draws its basis: draws here move the weights."""
+    network = small(input_size=(64, 64))
+    save_network(network, tmp_path / "n.safetensors")
+    torch.manual_seed(1)
+    PDNet(network.config)
+    before = torch.get_rng_state()
+    torch.manual_seed(1)
+    load_network(tmp_path / "n.safetensors")
+    assert torch.equal(before, torch.get_rng_state())
 
 
 @pytest.mark.parametrize("changes", [{"fusion": "add"}, {"channels": 32}, {"backbone": "resnet34"}])

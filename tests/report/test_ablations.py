@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pdnet.base.manifest import bring
 from pdnet.data.layout import read_tree
 from pdnet.report import ablations
-from pdnet.sample.render import render_clips
+from pdnet.sample.render import clip_units
 from pdnet.sample.series import series
 
 
@@ -26,7 +27,7 @@ def test_the_flow_question_is_asked_inside_clips(growth, clips, says):
 
 def test_flow_imbalance_of_limbs_at_rest_and_in_motion(tmp_path):
     clips = [c for c in series([0.0, 3.0], 11) if "speaker" in c.name]
-    render_clips(clips, tmp_path / "series", 1, between=False)
+    bring(tmp_path / "series", clip_units(clips, between=False), "render", workers=1)
     frames = [(clip.name, clip.frames[1]) for clip in read_tree(tmp_path / "series").clips("val")]
     rest, motion = ablations.flow_imbalance(tmp_path / "series", frames).imbalance
     assert 0 <= rest < motion

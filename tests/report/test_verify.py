@@ -10,6 +10,7 @@ import yaml
 
 from pdnet.base.files import write_json, write_table
 from pdnet.errors import InputError
+from pdnet.model.device import kernels
 from pdnet.report.verify import TOLERANCE, read_reference, report, snapshot, verify
 from tests.helpers import ROOT
 
@@ -22,6 +23,7 @@ def results(tmp_path, monkeypatch) -> Path:
     rows = [{"clip": "a", "J": 0.5, "warped_iou": 0.9}, {"clip": "b", "J": 0.7, "warped_iou": 0.9}]
     write_table(Path("results/references.csv"), rows)
     write_json(Path("results/speed.json"), {"fps": 3})
+    write_json(Path("models/kernels.json"), kernels())
     outs = [{"path": "results/metrics.json"}, {"path": "results/references.csv"}]
     Path("dvc.lock").write_text(yaml.safe_dump({"stages": {"evaluate": {"outs": outs}}}))
     return tmp_path

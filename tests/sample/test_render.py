@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import yaml
 
+from pdnet.base.manifest import bring
 from pdnet.data.images import read_labels
 from pdnet.data.layout import problems, read_tree
 from pdnet.errors import InputError
 from pdnet.sample.body import PARTS
-from pdnet.sample.render import read_scenes, render_clips, render_images
+from pdnet.sample.render import clip_units, image_units, read_scenes
 from tests.helpers import ROOT
 
 SCENES = ROOT / "pipelines/sample/scenes.yaml"
@@ -31,9 +32,9 @@ def small_script(path: Path) -> Path:
 
 def test_rendering_makes_a_sound_tree_and_resumes(tmp_path):
     script = small_script(tmp_path / "scenes.yaml")
-    for _ in range(2):
-        render_clips(read_scenes(script), tmp_path / "raw", 1)
-        render_images(tmp_path / "raw", 2, seed=0, workers=1)
+    units = clip_units(read_scenes(script)) + image_units(2, seed=0)
+    assert bring(tmp_path / "raw", units, "render", workers=1).kept == 0
+    assert bring(tmp_path / "raw", units, "render", workers=1).made == 0
     tree = read_tree(tmp_path / "raw")
     assert problems(tree) == [] and tree.clips("val")[0].frames == ("00000", "00005")
     names = {p.name for p in (tmp_path / "raw/Frames/480p/lecture/museum").iterdir()}

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pdnet.base.files import file_hash
+from pdnet.base.manifest import Hashes, bring
 from pdnet.config import PreprocessConfig, load_config
 from pdnet.data.images import read_labels
 from pdnet.data.layout import problems, read_tree
-from pdnet.sources.clips import bring_davis, download, split_frame_name
-from pdnet.sources.fetch import file_hash
+from pdnet.sources.clips import davis_units, download, split_frame_name
 from pdnet.sources.preprocess import preprocess
 from tests.helpers import TINY, Server, disc, make_tree, save_image, write_params
 
@@ -83,7 +84,7 @@ def test_davis_lists_and_instance_ids(tmp_path, shape):
         (lists / f"{name}.txt").write_text(
             "".join(line.format(c) + "\n" for c in clips for _ in range(2))
         )
-    bring_davis(root, tmp_path / "raw")
+    bring(tmp_path / "raw", davis_units(root, Hashes(tmp_path / "raw")), "link", workers=1)
     assert (tmp_path / "raw/ImageSets/train.txt").read_text() == "hike\n"
     preprocess(tmp_path / "raw", tmp_path / "480p", PreprocessConfig(short_side=48), workers=1)
     mask = read_labels(tmp_path / "480p/Annotations/480p/hike/00001.png")

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from pdnet.base.manifest import Brought, Hashes, bring
 from pdnet.data.images import read_frame, read_labels, read_mask
 from pdnet.data.layout import image_pairs
 from pdnet.errors import InputError
-from pdnet.sources.image_sets import bring_image_sets, coco_union
+from pdnet.sources.image_sets import image_set_units, say_counts
 from tests.helpers import save_image
+
+
+def bring_sets(names: list[str], folder: Path) -> Brought:
+    raw = folder / "raw"
+    hashes = Hashes(raw)
+    units = image_set_units(names, root=str(folder / "sets"), hashes=hashes)
+    brought = bring(raw, units, "images", hashes=hashes, workers=1)
+    say_counts(names, raw)
+    return brought
 
 
 def test_eg1800_labels_are_0_and_1_and_gone_photographs_do_not_shift_the_pairs(tmp_path, capsys):
@@ -22,11 +33,9 @@ def test_eg1800_labels_are_0_and_1_and_gone_photographs_do_not_shift_the_pairs(t
         save_image(root / f"Labels/{i:05d}.png", label)
         if i != 2:  # a photograph that its owner took down
             save_image(root / f"Images/{i:05d}.png", np.full((30, 40, 3), i, np.uint8))
-    counts = bring_image_sets(
-        ["eg1800"], root=str(tmp_path / "sets"), raw=tmp_path / "raw", workers=1
-    )
+    bring_sets(["eg1800"], tmp_path)
     pairs = image_pairs(tmp_path / "raw")
-    assert counts == {"eg1800": 2} and [a.stem for a, _ in pairs] == ["00001", "00003"]
+    assert [a.stem for a, _ in pairs] == ["00001", "00003"]
     for image, mask in pairs:
         assert read_frame(image)[0, 0, 0] == int(image.stem) and read_mask(mask).sum() == 30 * int(
             image.stem
@@ -76,20 +85,19 @@ def test_coco_is_the_union_of_people_that_are_no_crowd_of_at_least_5000_pixels(t
     (root / "annotations/instances_train2017.json").write_text(json.dumps(tables))
     for image in images:
         save_image(root / "train2017" / image["file_name"], np.zeros((200, 300, 3), np.uint8))
-    counts = bring_image_sets(
-        ["coco_person"], root=str(tmp_path / "sets"), raw=tmp_path / "raw", workers=1
-    )
+    bring_sets(["coco_person"], tmp_path)
     ((_, mask),) = image_pairs(tmp_path / "raw")
-    assert counts == {"coco_person": 1} and mask.stem == f"{1:012d}"
+    assert mask.stem == f"{1:012d}"
     assert (
         abs(int(read_mask(mask).sum()) - (2 * 3600 - 900)) < 130
     )  # two squares of 60 that share one of 30
     assert "the paper has 49,479" in capsys.readouterr().err
-    assert coco_union([crowd], 200, 300).all()
+    again = bring_sets(["coco_person"], tmp_path)
+    assert again.made == 0, "the picture whose people are too small is not looked at again"
 
 
 def test_image_sets_need_their_folder(tmp_path):
     with pytest.raises(InputError, match="data.image_root"):
-        bring_image_sets(["supervisely"], root=None, raw=tmp_path, workers=1)
+        image_set_units(["supervisely"], root=None, hashes=Hashes(tmp_path))
     with pytest.raises(InputError, match="SuperviselyPerson/img"):
-        bring_image_sets(["supervisely"], root=str(tmp_path), raw=tmp_path / "raw", workers=1)
+        image_set_units(["supervisely"], root=str(tmp_path), hashes=Hashes(tmp_path))

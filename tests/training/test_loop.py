@@ -15,6 +15,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from pdnet.base.lock import only_writer
 from pdnet.base.tracking import Run
 from pdnet.config import Config, load_config
 from pdnet.errors import InputError
@@ -165,6 +166,118 @@ def test_an_infinite_loss_is_refused_before_the_weights_move(tmp_path, data):
     assert not training.raw_optimiser.state, "momentum has taken nothing in"
 
 
+def test_weights_that_are_not_finite_are_never_saved(tmp_path, data, monkeypatch):
+    """The last step's loss is that of the weights before it: it does not tell."""
+    original = Training.step
+
+    def breaks_at_the_end(training, kind, batch):
+        result = original(training, kind, batch)
+        if training.done == training.total - 1:
+            training.network.head.bias.data.fill_(float("nan"))
+        return result
+
+    monkeypatch.setattr(Training, "step", breaks_at_the_end)
+    with pytest.raises(InputError, match="the weights are not finite any more; lower train.lr"):
+        Training(config(tmp_path), data, tmp_path / "m").fit()
+    assert not (tmp_path / "m/pdnet.safetensors").exists()
+    state = torch.load(tmp_path / "m/state/training.pt", weights_only=True)
+    assert state["progress"]["epoch"] == 1, "the last epoch's state is kept"
+
+
+def test_a_second_training_in_one_folder_is_refused_and_told_who_holds_it(tmp_path, data):
+    training = Training(config(tmp_path), data, tmp_path / "m")
+    with only_writer(tmp_path / "m"), pytest.raises(InputError, match=f"process {os.getpid()} on"):
+        training.fit()
+    assert not list((tmp_path / "m").glob("*.csv"))
+
+
+def test_what_a_killed_save_left_is_gone_at_the_next_start(tmp_path, data):
+    left = tmp_path / "m/state/.writing-0123456789ab.pt"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(bytes(1000))
+    short = {"train__epochs": 1, "train__steps_per_epoch": 1}
+    Training(config(tmp_path, **short), data, tmp_path / "m").fit()
+    assert not left.exists()
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (lambda state: b"", "damaged training state"),
+        (lambda state: {}, "which training it belongs to"),
+        (lambda state: [state], "which training it belongs to"),
+        (lambda state: {**state, "progress": {**state["progress"], "step": 999}}, "step 999"),
+        (lambda state: {**state, "progress": {**state["progress"], "more": 1}}, "more"),
+        (lambda state: {key: state[key] for key in state if key != "torch"}, "torch"),
+    ],
+)
+def test_a_damaged_state_is_one_line_with_what_to_do(
+    cli, tmp_path, data, monkeypatch, damage, says
+):
+    chosen, state_file = config(tmp_path), tmp_path / "m/state/training.pt"
+    interrupted(chosen, data, tmp_path / "m", monkeypatch)
+    damaged = damage(torch.load(state_file, weights_only=True))
+    if isinstance(damaged, bytes):
+        state_file.write_bytes(damaged)
+    else:
+        torch.save(damaged, state_file)
+    where = ("--data", data, "--out", tmp_path / "m")
+    status, text = cli("train", "--params", tmp_path / "p.yaml", *where)
+    assert status == 2 and says in text and "delete it to start anew" in text, text
+
+
+def spoilt(tree: Path, what: str) -> None:
+    """Changes a tree by hand."""
+    masks = sorted((tree / "Annotations/480p/a/one").iterdir())
+    if what == "missing mask":
+        masks[2].unlink()
+    if what == "truncated frame":
+        frame = tree / "Keyframes/480p/a/one/00010.jpg"
+        frame.write_bytes(frame.read_bytes()[:-100])
+    if what == "garbled masks":
+        for mask in masks:
+            content = bytearray(mask.read_bytes())
+            content[60:70] = bytes(10)
+            mask.write_bytes(content)
+    if what == "mask of another size":
+        for mask in (tree / "Images/x/mask").iterdir():
+            save_image(mask, np.zeros((10, 12), np.uint8))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize(
+    ("what", "says"),
+    [
+        ("missing mask", "a/one/00010: missing mask"),
+        ("truncated frame", "00010.jpg: truncated JPEG"),
+        ("garbled masks", "not a readable image"),
+        ("mask of another size", "mask is 12x10, its frame 64x48"),
+    ],
+)
+def test_a_tree_changed_by_hand_is_refused_by_the_files_name(
+    cli, tmp_path, data, what, says, workers
+):
+    spoilt(data, what)
+    config(tmp_path, machine__loader_workers=workers)
+    where = ("--data", data, "--out", tmp_path / "m")
+    status, text = cli("train", "--params", tmp_path / "p.yaml", *where)
+    assert status == 2 and says in text, text
+    assert "Traceback" not in text and "Caught" not in text
+    assert not (tmp_path / "m/pdnet.safetensors").exists()
+
+
+@pytest.mark.parametrize("what", ["--out", "--data", "train.start"])
+def test_a_file_where_something_else_belongs_is_one_line(cli, tmp_path, data, what):
+    (tmp_path / "file").write_bytes(b"rubbish")
+    config(tmp_path, **({what: str(tmp_path / "file")} if what == "train.start" else {}))
+    where = {"--data": data, "--out": tmp_path / "m"}
+    where |= {what: tmp_path / "file"} if what.startswith("--") else {}
+    given = [word for option in where.items() for word in option]
+    status, text = cli("train", "--params", tmp_path / "p.yaml", *given)
+    assert status == 2 and f"{tmp_path}/file: " in text and "Traceback" not in text, text
+    assert (tmp_path / "file").read_bytes() == b"rubbish"
+
+
 def weights(training: Training, *, heads: bool) -> torch.Tensor:
     chosen = [
         parameter.detach().flatten().clone()
@@ -205,11 +318,10 @@ def test_a_holdout_that_is_no_training_clip_is_named(tmp_path, data):
         Training(config(tmp_path, train__holdout=["a/one", "a/two"]), data, tmp_path / "m")
 
 
-def test_a_tracking_failure_never_costs_a_training(tmp_path, data, monkeypatch):
+def test_a_tracking_failure_never_costs_a_training(tmp_path, data, monkeypatch, capsys):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:////proc/nowhere/mlflow.db")
-    with pytest.warns(UserWarning, match="goes on untracked"):
-        path = Training(config(tmp_path), data, tmp_path / "m").fit()
-    assert path.is_file()
+    path = Training(config(tmp_path), data, tmp_path / "m").fit()
+    assert path.is_file() and "goes on untracked" in capsys.readouterr().err
 
 
 def test_a_full_disk_is_one_line_and_keeps_the_last_state(tmp_path, data):

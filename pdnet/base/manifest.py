@@ -1,0 +1,427 @@
+"""Trees that can be vouched for: every file has a recipe, and a manifest says what was made.
+
+A stage that makes data lists `Unit`s: which files, a digest of all that decides their content, and
+how they are made. `bring` compares this with the manifest and the disk by content, makes what is
+missing, changed or stale, and removes what it made and nobody wants any longer. The tree is then
+what a cold rebuild gives, whatever was there before.
+
+The manifest is hidden and holds sizes and times beside the hashes: where both are as it left them,
+a file is not read again. DVC does not see it (.dvcignore): what it vouches for is content.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from pdnet.base.files import TEMPORARY, file_hash, link, write_text
+from pdnet.base.lock import LOCK, only_writer
+from pdnet.base.parallel import cores, each
+from pdnet.errors import InputError
+
+NAME = ".manifest"
+FORMAT = "pdnet-manifest-1"
+PLANNED = None  # in place of a hash: about to be made
+LEFT_OUT = ""  # in place of a hash: its maker found nothing to keep
+LARGEST_JOB = 64  # units that a worker takes at a time
+
+Signature = tuple[int, ...]  # size, times of content and of state, inode
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Files that are made together.
+
+    Attributes:
+        files: their paths below the tree's root, with slashes.
+        recipe: see `recipe`.
+        make: writes them, atomically, given the root and `given`; runs in a worker process.
+        given: what it needs.
+        optional: it may find that there is nothing to keep.
+    """
+
+    files: tuple[str, ...]
+    recipe: str
+    make: Callable[..., None]
+    given: tuple[Any, ...] = ()
+    optional: bool = False
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What the manifest says of a file: `sha256` may be `PLANNED` or `LEFT_OUT`."""
+
+    recipe: str
+    sha256: str | None
+    signature: Signature | None
+
+
+@dataclass(frozen=True)
+class Brought:
+    """How many files `bring` made, kept as they were, and removed."""
+
+    made: int
+    kept: int
+    removed: int
+
+
+@dataclass
+class Manifest:
+    """Entries by path below the root; hashes of files elsewhere, by absolute path."""
+
+    files: dict[str, Entry] = field(default_factory=dict)
+    sources: dict[str, tuple[str, Signature]] = field(default_factory=dict)
+
+
+def recipe(*decides: Any) -> str:
+    """Digest of what decides a file's content: parameters, hashes of sources, hash of code."""
+    return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
+
+
+def signature(path: Path) -> Signature:
+    """What changes when a file does; links are followed.
+
+    The time of the last change of state (`ctime`) is among it, since nobody sets that one back.
+    """
+    stat = path.stat()
+    return stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino
+
+
+def text_unit(path: str, text: str) -> Unit:
+    """A file that holds this text."""
+    return Unit((path,), recipe("text", text), _write_text, (path, text))
+
+
+def _write_text(root: Path, path: str, text: str) -> None:
+    write_text(root / path, text)
+
+
+def link_unit(path: str, source: Path, hashes: Hashes) -> Unit:
+    """A file that shows what `source` holds, without a copy where the disk allows it."""
+    return Unit((path,), recipe("link", hashes.of(source)), _link, (path, source))
+
+
+def _link(root: Path, path: str, source: Path) -> None:
+    link(source, root / path)
+
+
+class Hashes:
+    """SHA-256 of files that a tree is made from; an unchanged file is read once in its life.
+
+    Args:
+        root: of the tree, in whose manifest the hashes are kept.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.known = read_manifest(root).sources
+        self.used: dict[str, tuple[str, Signature]] = {}
+
+    def learn(self, paths: Iterable[Path]) -> None:
+        """Reads what is new or changed, on all cores."""
+        with ThreadPoolExecutor(cores()) as pool:
+            list(pool.map(self.of, paths))
+
+    def of(self, path: Path) -> str:
+        """The hash of a file.
+
+        Raises:
+            InputError: it cannot be read.
+        """
+        name = os.path.abspath(path)
+        if name in self.used:
+            return self.used[name][0]
+        try:
+            now = signature(path)
+            stored = self.known.get(name)
+            digest = stored[0] if stored and stored[1] == now else file_hash(path)
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+        self.used[name] = digest, now
+        return digest
+
+
+def bring(
+    root: Path,
+    units: Sequence[Unit],
+    what: str,
+    *,
+    hashes: Hashes | None = None,
+    workers: int = 0,
+) -> Brought:
+    """Makes a tree hold exactly the files of `units`, each with the content its recipe stands for.
+
+    A file that somebody changed is made again, and what was there is set aside (`ROOT.changed`).
+    It can be killed at any time and goes on from there.
+
+    Args:
+        root: of the tree.
+        units: all that it is to hold.
+        what: is done, for the progress bar.
+        hashes: of the sources, kept for the next time.
+        workers: processes; 0 for all cores.
+
+    Raises:
+        InputError: the tree holds files that nobody's recipe made (nothing is touched then), two
+            units make one file, another process is at work there, or a file cannot be made.
+    """
+    wanted = _by_file(units)
+    with only_writer(root):
+        before = read_manifest(root)
+        _refuse_strangers(root, before.files)
+        sound = _sound(root, before.files, wanted)
+        todo = [unit for unit in units if not sound.keys() >= set(unit.files)]
+        stale = [path for path in before.files if path not in wanted]
+        planned = {path: Entry("", PLANNED, None) for path in stale}
+        for unit in todo:
+            planned.update(dict.fromkeys(unit.files, Entry(unit.recipe, PLANNED, None)))
+        sources = hashes.used if hashes else {}
+        entries = sound | planned
+        if planned:
+            _set_aside(root, {path: before.files[path] for path in planned if path in before.files})
+            # from here on a kill leaves nothing that the manifest does not name
+            _write(root, Manifest(entries, sources))
+            _remove(root, stale)
+        if todo:
+            entries |= _make_all(root, todo, what, workers)
+        after = Manifest({path: entries[path] for path in wanted}, sources)
+        if after != before:
+            _write(root, after)
+    made = sum(len(unit.files) for unit in todo)
+    return Brought(made, len(wanted) - made, len(stale))
+
+
+def make_room(root: Path, files: Iterable[str]) -> None:
+    """Empties a tree that is written at one go and names what comes into it.
+
+    For trees that need no recipes: they are made anew each time.
+
+    Raises:
+        InputError: it holds files that no such call named; nothing is touched then.
+    """
+    before = read_manifest(root).files
+    _refuse_strangers(root, before)
+    named = dict.fromkeys([*before, *files], Entry("", PLANNED, None))
+    _write(root, Manifest(named))
+    _remove(root, before)
+
+
+def vouch(root: Path) -> None:
+    """Refuses a tree that is not what its manifest says; one without a manifest is its owner's.
+
+    Raises:
+        InputError: it is not finished, or a file is missing, changed or nobody's.
+    """
+    if not (root / NAME).is_file():
+        return
+    files = read_manifest(root).files
+    _refuse_strangers(root, files)
+    if any(entry.sha256 is PLANNED for entry in files.values()):
+        raise InputError(f"{root}: not finished; `dvc repro` finishes it")
+    sound = _still(root, files)
+    broken = [path for path in files if path not in sound]
+    if broken:
+        raise InputError(
+            f"{root / broken[0]}: missing, or not what was made ({len(broken)} file(s) in all); "
+            "`dvc repro` makes it again"
+        )
+
+
+def read_manifest(root: Path) -> Manifest:
+    """What the manifest of a tree says; an empty one where there is none.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    path = root / NAME
+    try:
+        header, *lines = path.read_text(encoding="utf-8").splitlines()
+        if json.loads(header) != FORMAT:
+            raise ValueError("another format")
+        return _parsed(lines)
+    except FileNotFoundError:
+        return Manifest()
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        raise InputError(
+            f"{path}: damaged ({str(error)[:80]}); move what is yours out of {root}, remove it "
+            "and run again"
+        ) from error
+
+
+def _parsed(lines: list[str]) -> Manifest:
+    manifest = Manifest()
+    for number, line in enumerate(lines):
+        try:
+            said = json.loads(line)
+        except ValueError:
+            if number == len(lines) - 1:
+                break  # a kill while it was appended: that file is made again
+            raise
+        known = tuple(said["signature"]) if said["signature"] else None
+        if "source" in said:
+            manifest.sources[said["source"]] = said["sha256"], known
+            continue
+        place = PurePosixPath(said["path"])
+        if place.is_absolute() or ".." in place.parts:
+            raise ValueError(f"{place} leads out of the tree")
+        manifest.files[said["path"]] = Entry(said["recipe"], said["sha256"], known)
+    return manifest
+
+
+def _line(path: str, entry: Entry) -> str:
+    return json.dumps({"path": path, **vars(entry)}) + "\n"
+
+
+def _write(root: Path, manifest: Manifest) -> None:
+    lines = [json.dumps(FORMAT) + "\n"]
+    lines += [_line(path, entry) for path, entry in manifest.files.items()]
+    for source, (digest, known) in manifest.sources.items():
+        lines.append(json.dumps({"source": source, "sha256": digest, "signature": known}) + "\n")
+    write_text(root / NAME, "".join(lines))
+
+
+def _unit_name(size: int) -> str:
+    return "job" if size == 1 else f"{size} jobs"
+
+
+def _by_file(units: Sequence[Unit]) -> dict[str, Unit]:
+    wanted: dict[str, Unit] = {}
+    for unit in units:
+        for path in unit.files:
+            if path in wanted:
+                raise InputError(f"{path}: two sources make this file; rename or remove one")
+            wanted[path] = unit
+    return wanted
+
+
+def files_of(root: Path) -> Iterator[str]:
+    """Files of a tree by path below it, and links to folders, which are not followed; what is being
+    written, the lock and the manifest left out.
+    """
+    for place, folders, names in os.walk(root):
+        links = [name for name in folders if (Path(place) / name).is_symlink()]
+        for name in [*names, *links]:
+            if name not in (NAME, LOCK) and not name.startswith(TEMPORARY):
+                yield (Path(place) / name).relative_to(root).as_posix()
+
+
+def _refuse_strangers(root: Path, known: Mapping[str, Entry]) -> None:
+    strangers = sorted(path for path in files_of(root) if path not in known)
+    if strangers:
+        raise InputError(
+            f"{root / strangers[0]}: nothing here made it ({len(strangers)} such file(s)), and "
+            f"nothing was touched; move what is yours out of {root}, or remove {root} if an older "
+            "version made it"
+        )
+
+
+def _sound(root: Path, known: Mapping[str, Entry], wanted: Mapping[str, Unit]) -> dict[str, Entry]:
+    """Entries of the files that are wanted and are what their recipe gave."""
+    alike = {
+        path: known[path]
+        for path, unit in wanted.items()
+        if path in known and known[path].recipe == unit.recipe
+    }
+    return _still(root, alike)
+
+
+def _still(root: Path, entries: Mapping[str, Entry]) -> dict[str, Entry]:
+    """The entries, with their present signatures, of those files that are what they were."""
+    found: dict[str, Entry] = {}
+
+    def look(path: str) -> None:
+        entry, file = entries[path], root / path
+        now = _signature(file)
+        if entry.sha256 == LEFT_OUT and now is None:
+            found[path] = entry
+        if not entry.sha256 or now is None:
+            return
+        if now == entry.signature or file_hash(file) == entry.sha256:
+            found[path] = Entry(entry.recipe, entry.sha256, now)
+
+    with ThreadPoolExecutor(cores()) as pool:
+        list(pool.map(look, entries))
+    return {path: found[path] for path in entries if path in found}
+
+
+def _signature(file: Path) -> Signature | None:
+    try:
+        return signature(file) if file.is_file() else None
+    except OSError:
+        return None
+
+
+def _set_aside(root: Path, entries: Mapping[str, Entry]) -> None:
+    """Moves files that somebody changed out of the tree: perhaps it was work."""
+    made = {path: entry for path, entry in entries.items() if entry.sha256}
+    unchanged = _still(root, made)
+    moved = []
+    for path in made:
+        file = root / path
+        # behind a link lies its owner's file, which stays where it is
+        if path in unchanged or file.is_symlink() or not file.is_file():
+            continue
+        named = f"{file.stem}-{file_hash(file)[:8]}{file.suffix}"
+        target = (aside_of(root) / path).with_name(named)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(file, target)
+        moved.append(path)
+    if moved:
+        sys.stderr.write(
+            f"{root / moved[0]}: changed since it was made ({len(moved)} file(s) in all); it is "
+            f"made again, and what was there is in {aside_of(root)}\n"
+        )
+
+
+def aside_of(root: Path) -> Path:
+    """Where files that somebody changed are put, beside the tree."""
+    return root.with_name(root.name + ".changed")
+
+
+def _remove(root: Path, paths: Iterable[str]) -> None:
+    """Removes files that this manifest names, and the folders that are empty then."""
+    for path in paths:
+        (root / path).unlink(missing_ok=True)
+        for folder in (root / path).parents:
+            if folder == root or not folder.is_dir() or any(folder.iterdir()):
+                break
+            folder.rmdir()
+
+
+def _make_all(root: Path, units: Sequence[Unit], what: str, workers: int) -> dict[str, Entry]:
+    """Makes units; each result is in the manifest as soon as it is there."""
+    size = min(max(len(units) // 256, 1), LARGEST_JOB)
+    jobs = [(root, units[start : start + size]) for start in range(0, len(units), size)]
+    entries: dict[str, Entry] = {}
+    with (root / NAME).open("a") as journal:
+
+        def note(made: list[tuple[str, Entry]]) -> None:
+            entries.update(made)
+            journal.writelines(_line(path, entry) for path, entry in made)
+            journal.flush()
+
+        each(_make, jobs, what, workers=workers, unit=_unit_name(size), done=note)
+    return entries
+
+
+def _make(job: tuple[Path, Sequence[Unit]]) -> list[tuple[str, Entry]]:
+    """Makes units and says what came of them."""
+    root, units = job
+    made: list[tuple[str, Entry]] = []
+    for unit in units:
+        unit.make(root, *unit.given)
+        for path in unit.files:
+            file = root / path
+            if file.is_file():
+                made.append((path, Entry(unit.recipe, file_hash(file), signature(file))))
+            elif unit.optional:
+                made.append((path, Entry(unit.recipe, LEFT_OUT, None)))
+            else:
+                raise AssertionError(f"{unit.make.__name__} did not make {path}")
+    return made

@@ -1,0 +1,237 @@
+"""People of MSCOCO's instance annotations, all of it checked before compiled code sees it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pdnet.errors import InputError
+
+COCO_LEAST_PIXELS = 5000  # of people in an image: the paper's rule
+MOST_PIXELS = 1 << 26  # of an image
+MOST_OUTLINE = 1 << 22  # pixels along one outline, each of which takes the rasteriser 40 bytes
+LONGEST_RUN = 40  # bits
+Entry = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class People:
+    """The people of an image.
+
+    Attributes:
+        height: of the image, in pixels.
+        width: of the image, in pixels.
+        segmentations: a person each: its polygons, (2 * corners,) float64 of x and y in turn, or
+            its mask as the lengths of runs, (runs,) int64, background first, column by column.
+    """
+
+    height: int
+    width: int
+    segmentations: list[list[np.ndarray] | np.ndarray] = field(default_factory=list)
+
+
+class _Flaw(ValueError):
+    """What is wrong with an entry of the file."""
+
+
+def read_people(root: Path) -> list[tuple[str, Path, People]]:
+    """Reads which images of train2017 show people; a crowd is nobody.
+
+    Args:
+        root: folder with annotations/ and train2017/.
+
+    Returns:
+        (stem, image, its people), in the order of the images' ids.
+
+    Raises:
+        InputError: no such file, or an entry that is not as MSCOCO's (it is named).
+    """
+    file = root / "annotations" / "instances_train2017.json"
+    tables = _read_tables(file)
+    images: dict[int, Entry] = {}
+    for number, image in enumerate(tables["images"], 1):
+        with _named(file, "image", number, image):
+            if images.setdefault(_whole_number(image, "id"), image) is not image:
+                raise _Flaw("another image has the same id")
+    people: dict[int, People] = {}
+    person = _person(file, tables["categories"])
+    for number, annotation in enumerate(tables["annotations"], 1):
+        with _named(file, "annotation", number, annotation):
+            # a crowd's run lengths cover whole stands: no mask of a person
+            crowd = _whole_number({"iscrowd": 0, **annotation}, "iscrowd")
+            if _whole_number(annotation, "category_id") != person or crowd:
+                continue
+            key = _whole_number(annotation, "image_id")
+            if key not in images:
+                raise _Flaw(f"there is no image {key}")
+            if key not in people:
+                people[key] = _nobody(images[key])
+            people[key].segmentations.append(_segmentation(annotation, people[key]))
+    paths = {}
+    for key in sorted(people):
+        with _named(file, "image", key, images[key]):
+            name = _file_name(images[key])
+            # a mask is named by its image without the suffix
+            if name.stem in paths:
+                raise _Flaw(f"another image's file is called '{name.stem}' too")
+            paths[name.stem] = root / "train2017" / name
+    return [(*row, people[key]) for row, key in zip(paths.items(), sorted(people), strict=True)]
+
+
+def union(people: People) -> np.ndarray:
+    """Draws the people of an image into one mask, (height, width) bool."""
+    from pycocotools import mask as rle
+
+    size = people.height, people.width
+    mask = np.zeros(size, bool)
+    for one in people.segmentations:
+        if isinstance(one, np.ndarray):
+            inside = np.arange(len(one)) % 2 == 1
+            mask |= np.repeat(inside, one).reshape(people.width, people.height).T
+        else:
+            mask |= rle.decode(rle.merge(rle.frPyObjects(one, *size))).astype(bool)
+    return mask
+
+
+def _read_tables(file: Path) -> dict[str, list[Entry]]:
+    """The file's three lists of groups."""
+    if not file.is_file():
+        raise InputError(
+            f"{file}: missing; MSCOCO needs coco/annotations and coco/train2017 (or the pack "
+            "COCO_person/)"
+        )
+    try:
+        tables = json.loads(file.read_text(encoding="utf-8-sig"))
+    # no UTF-8, no JSON or a number of 5,000 digits; brackets in brackets
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{file}: no JSON ({error}); take MSCOCO's own file") from error
+    for name in ("categories", "images", "annotations"):
+        entries = tables.get(name) if isinstance(tables, dict) else None
+        if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+            raise InputError(
+                f"{file}: no COCO instance annotations (no list of groups '{name}'); take MSCOCO's "
+                "own file"
+            )
+    return tables
+
+
+@contextmanager
+def _named(file: Path, kind: str, number: int, entry: Entry) -> Iterator[None]:
+    """Says in which entry of the file a flaw is."""
+    try:
+        yield
+    except _Flaw as flaw:
+        name = f"{kind} {entry['id']!r:.40}" if "id" in entry else f"{kind} number {number}"
+        raise InputError(f"{file}, {name}: {flaw}; take MSCOCO's own file") from flaw
+
+
+def _whole_number(entry: Entry, name: str) -> int:
+    value = entry.get(name)
+    if type(value) is not int:  # a bool is an int too
+        raise _Flaw(f"{name} is {value!r:.40}, expected a whole number")
+    return value
+
+
+def _person(file: Path, categories: list[Entry]) -> int:
+    """The id of the category of people."""
+    for number, category in enumerate(categories, 1):
+        with _named(file, "category", number, category):
+            if category.get("name") == "person":
+                return _whole_number(category, "id")
+    raise InputError(f"{file}: no category 'person'; take MSCOCO's own file")
+
+
+def _nobody(image: Entry) -> People:
+    height, width = _whole_number(image, "height"), _whole_number(image, "width")
+    if min(height, width) < 1 or height * width > MOST_PIXELS:
+        raise _Flaw(
+            f"its image is {height!r:.20}x{width!r:.20}, expected 1 to {MOST_PIXELS:,} pixels"
+        )
+    return People(height, width)
+
+
+def _file_name(image: Entry) -> Path:
+    name = image.get("file_name")
+    if not isinstance(name, str) or not name or not name.isprintable():
+        raise _Flaw(f"file_name is {name!r:.40}, expected a file's name")
+    # hidden files are no images either
+    if name != Path(name).name or name.startswith("."):
+        raise _Flaw(f"file_name '{name[:80]}' leads out of train2017/ or is hidden")
+    return Path(name)
+
+
+def _segmentation(annotation: Entry, people: People) -> list[np.ndarray] | np.ndarray:
+    given = annotation.get("segmentation")
+    if isinstance(given, dict):
+        return _runs(given, people)
+    if not isinstance(given, list) or not given:
+        raise _Flaw("segmentation is no list of polygons and no run lengths")
+    return [_outline(polygon, people) for polygon in given]
+
+
+def _outline(polygon: Any, people: People) -> np.ndarray:
+    """A polygon as float64, none of whose corners is farther outside than the image is large."""
+    numbers = isinstance(polygon, list) and set(map(type, polygon)) <= {int, float}
+    if not numbers or len(polygon) < 6 or len(polygon) % 2:
+        raise _Flaw("a polygon is no list of x, y of three corners or more")
+    try:
+        corners = np.array(polygon, np.float64).reshape(-1, 2)
+    except OverflowError as error:
+        raise _Flaw("a polygon lies far outside its image") from error
+    size = np.array([people.width, people.height])
+    # asked this way round, since every comparison with NaN is false
+    if not ((corners >= -size) & (corners <= 2 * size)).all():
+        raise _Flaw("a polygon lies far outside its image")
+    steps = np.diff(corners, axis=0, append=corners[:1])
+    if np.abs(steps).sum() > MOST_OUTLINE:
+        raise _Flaw(f"a polygon's outline is longer than {MOST_OUTLINE:,} pixels")
+    return corners.ravel()
+
+
+def _runs(given: dict[str, Any], people: People) -> np.ndarray:
+    """Run lengths as int64 that fill the image."""
+    size = [people.height, people.width]
+    if given.get("size") != size:
+        raise _Flaw(f"run lengths are of size {given.get('size')!r:.40}, its image is {size}")
+    counts = given.get("counts")
+    if isinstance(counts, str):
+        counts = _counts(counts)
+    whole = isinstance(counts, list) and set(map(type, counts)) <= {int}
+    if not whole or min(counts, default=-1) < 0:
+        raise _Flaw("counts of run lengths are no whole numbers from 0 on")
+    # Python's sum, which does not overflow
+    if sum(counts) != people.height * people.width:
+        raise _Flaw(f"run lengths do not fill the {size[0] * size[1]} pixels of their image")
+    return np.array(counts, np.int64)
+
+
+def _counts(text: str) -> list[int]:
+    """Decodes COCO's compressed run lengths.
+
+    Each is written in groups of five bits, lowest first, as a character from '0' on: bit 5 says
+    that more follow, bit 4 of the last one is the sign. From the fourth on it is the difference to
+    the one before the last.
+    """
+    counts: list[int] = []
+    value = shift = 0
+    for character in text:
+        bits = ord(character) - ord("0")
+        if not 0 <= bits < 64 or shift > LONGEST_RUN:
+            raise _Flaw("counts of run lengths are garbled")
+        value |= (bits & 31) << shift
+        shift += 5
+        if bits & 32:
+            continue
+        if bits & 16:
+            value -= 1 << shift
+        counts.append(value + counts[-2] if len(counts) > 2 else value)
+        value = shift = 0
+    if shift:
+        raise _Flaw("counts of run lengths are cut off")
+    return counts
