@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from pdnet.base.command import BAD_INPUT, one_line_errors
+from pdnet.base.parallel import progress
 from pdnet.errors import InputError
 
 
@@ -44,3 +49,41 @@ def test_a_command_that_ends_well_gives_its_result_and_keeps_its_name():
         return 2 * value
 
     assert double(4) == 8 and double.__name__ == "double" and double.__doc__ == "Twice the value."
+
+
+def test_a_bar_ends_before_the_error(capsys):
+    @one_line_errors
+    def command():
+        for _ in progress(range(5), "work"):
+            raise InputError("no luck")
+
+    with pytest.raises(SystemExit):
+        command()
+    *_, bar, error, rest = capsys.readouterr().err.replace("\r", "\n").split("\n")
+    assert "work" in bar and error == "error: no luck" and rest == ""
+
+
+def test_a_name_that_is_no_text_can_be_printed(tmp_path):
+    script = (
+        "from pdnet.base.command import one_line_errors\n"
+        "one_line_errors(lambda: print('masks in \\udcff'))()"
+    )
+    strict = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, env=strict, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "masks in \\udcff\n"), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "says"),
+    [(KeyboardInterrupt(), 130, "stopped"), (MemoryError(), 2, "error: out of memory")],
+)
+def test_ctrl_c_and_a_full_memory_are_one_line(capsys, error, status, says):
+    @one_line_errors
+    def command():
+        raise error
+
+    with pytest.raises(SystemExit) as end:
+        command()
+    text = capsys.readouterr().err
+    assert end.value.code == status and text.startswith(says) and text.count("\n") == 1

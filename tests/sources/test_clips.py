@@ -15,6 +15,7 @@ from pdnet.base.manifest import Hashes, bring
 from pdnet.config import PreprocessConfig, load_config
 from pdnet.data.images import read_labels
 from pdnet.data.layout import problems, read_tree
+from pdnet.errors import InputError
 from pdnet.sources.clips import davis_units, download, split_frame_name
 from pdnet.sources.preprocess import preprocess
 from tests.helpers import TINY, Server, disc, make_tree, save_image, write_params
@@ -120,6 +121,22 @@ def test_pp_humanseg_reads_palette_indices_and_builds_clips(tmp_path):
     mask = read_labels(tmp_path / "raw/Annotations/480p/room-c/001.png")
     assert set(np.unique(mask)) == {0, 255} and np.array_equal(mask > 0, labels > 0)
     assert split_frame_name("train/images/video_7_0012.jpg") == ("train/video_7", "0012")
+
+
+@pytest.mark.parametrize("line", ["{outside}.jpg {outside}.png", "../out.jpg ../out.png", "a.jpg"])
+def test_a_list_that_leads_out_of_its_data_set_is_refused(tmp_path, line):
+    root, outside = tmp_path / "pp", tmp_path / "out"
+    root.mkdir()
+    for suffix in (".jpg", ".png"):
+        save_image(outside.with_suffix(suffix), np.zeros((4, 4), np.uint8))
+    before = outside.with_suffix(".jpg").read_bytes()
+    for name in ("train", "test"):
+        (root / f"{name}.txt").write_text(line.format(outside=outside) + "\n")
+    chosen = config(tmp_path, data__source="pp_humanseg14k", data__root=str(root))
+    with pytest.raises(InputError, match="train.txt, line 1"):
+        download(chosen, tmp_path, tmp_path / "raw")
+    kept = outside.with_suffix(".jpg")
+    assert kept.read_bytes() == before and not kept.is_symlink()
 
 
 def test_davis_from_an_archive(server, tmp_path):
