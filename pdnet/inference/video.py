@@ -70,7 +70,9 @@ def read_video(source: Path) -> Video:
     except av.FFmpegError as error:
         raise InputError(f"{source}: not a readable video ({error.strerror})") from error
     streams = container.streams.video
-    if not streams or streams[0].codec_context.name in TEXT_CODECS:
+    # a stream without a context is one that FFmpeg has no decoder for
+    decoder = streams[0].codec_context if streams else None
+    if decoder is None or decoder.name in TEXT_CODECS:
         container.close()
         raise InputError(f"{source}: holds no video; give a video file or a folder of frames")
     rate = streams[0].average_rate or DEFAULT_RATE

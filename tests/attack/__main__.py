@@ -10,11 +10,14 @@ import argparse
 import os
 import sys
 import time
+from collections import Counter
 
 from tests.attack import kills
 from tests.attack.core import BAD, run_case, table
 from tests.attack.run import attack
 from tests.attack.surfaces import SURFACES
+
+SHOWN = 3  # bad cases of a surface, whole
 
 
 def main() -> int:
@@ -38,8 +41,11 @@ def main() -> int:
         outcomes = attack([*SURFACES], given.cases, given.seed)
         outcomes += kills.attack(given.kills, given.seed) if given.kills else []
     bad = [outcome for outcome in outcomes if outcome.verdict in BAD]
-    for outcome in bad[:20]:
-        print(f"{outcome.surface} {outcome.number}: {outcome.verdict}: {outcome.told}\n")
+    shown: Counter[str] = Counter()
+    for outcome in bad:
+        shown[outcome.surface] += 1
+        if shown[outcome.surface] <= SHOWN:
+            print(f"{outcome.surface} {outcome.number}: {outcome.verdict}: {outcome.told[:1500]}\n")
     print(table(outcomes))
     print(f"{len(outcomes)} cases in {(time.monotonic() - began) / 60:.1f} min, {len(bad)} bad")
     return 1 if bad else 0

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
 import io
 import json
-import shutil
 import tarfile
 import zipfile
 from pathlib import Path
@@ -74,11 +72,14 @@ def archive(rng: np.random.Generator, folder: Path) -> str:
     entries, path = _entries(rng), folder / "in" / "data.archive"
     path.parent.mkdir()
     (folder / "secret.txt").write_text("mine")
-    made = some(rng, (_zip, _tar))(rng, entries)
+    kind = some(rng, (_zip, _tar))
+    made = kind(rng, entries)
+    # a tar has no checksum of its files' content
+    checked = kind is _zip
     if rng.random() < 0.5:
         made = spoil_bytes(rng, made)
-    elif rng.random() < 0.05:
-        made = gzip.compress(bytes(3_000_000))
+    else:
+        checked = True
     path.write_bytes(made)
     with keeps(folder):
         try:
@@ -95,7 +96,7 @@ def archive(rng: np.random.Generator, folder: Path) -> str:
         raise Lost(f"written outside: {outside[:3]}")
     for name, content in contents(out).items():
         known = entries.get(name)
-        if known is not None and known != content and not any(c in name for c in "\\:"):
+        if checked and known is not None and known != content:
             raise Wrong(f"{name} came out otherwise")
     return "right"
 
@@ -147,6 +148,7 @@ def _config(folder: Path, source: str, root: Path) -> Config:
 def _spoil_tree(rng: np.random.Generator, tree: Path) -> None:
     files = sorted(file for file in tree.rglob("*") if file.is_file())
     file = some(rng, files)
+    twin = file.with_suffix(some(rng, (".png", ".jpg", ".PNG")))
     ways = {
         "garble": lambda: file.write_bytes(spoil_bytes(rng, file.read_bytes())),
         "remove": file.unlink,
@@ -154,7 +156,7 @@ def _spoil_tree(rng: np.random.Generator, tree: Path) -> None:
             file.with_name(some(rng, ("x.png", "a,b.jpg", ".x", "é.jpg")))
         ),
         "capitals": lambda: file.rename(file.with_suffix(file.suffix.upper())),
-        "double": lambda: shutil.copy(file, file.with_suffix(some(rng, (".png", ".jpg", ".PNG")))),
+        "double": lambda: twin.write_bytes(file.read_bytes()),
         "resize": lambda: save_image(file, np.zeros((9, 9, 3), np.uint8)),
         "loop": lambda: (file.unlink(), file.symlink_to(file.name)),
         "folder": lambda: (file.unlink(), file.mkdir()),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import redirect_stderr
 from multiprocessing import get_context
 
 from pdnet.base.parallel import START_METHOD, cores, progress
@@ -17,9 +17,10 @@ BLOCK = 20  # cases that a worker takes at a time
 
 def run_block(name: str, first: int, count: int, seed: int) -> list[Outcome]:
     """Some cases of a surface, one after another."""
-    # the cases' own progress bars would bury the one that counts
-    with open(os.devnull, "w") as nowhere, redirect_stderr(nowhere):
-        return [run_case(name, SURFACES[name][0], first + i, seed) for i in range(count)]
+    # what the cases and their C libraries say would bury the bar that counts
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stderr.fileno())
+    return [run_case(name, SURFACES[name][0], first + i, seed) for i in range(count)]
 
 
 def attack(names: Sequence[str], cases: int, seed: int) -> list[Outcome]:

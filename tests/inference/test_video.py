@@ -216,6 +216,14 @@ def text_file(path: Path) -> Path:
     return path
 
 
+def unknown_codec(path: Path) -> Path:
+    make_video(path)
+    data = path.read_bytes()
+    assert b"avc1" in data
+    path.write_bytes(data.replace(b"avc1", b"zzzz"))
+    return path
+
+
 def empty_file(path: Path) -> Path:
     path.touch()
     return path
@@ -231,6 +239,7 @@ def loop(path: Path) -> Path:
     [
         (make_sound, "song.mp4", "holds no video; give"),
         (text_file, "notes.txt", "holds no video; give"),
+        (unknown_codec, "film.mp4", "holds no video; give"),
         (truncated_start, "film.mp4", "not a readable video (Invalid data"),
         (empty_file, "film.mp4", "not a readable video (Invalid data"),
         (loop, "film.mp4", "no such file or folder"),
