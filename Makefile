@@ -2,9 +2,15 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.ready
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+# what looks after the packages has an environment of its own: .venv is what gets locked
+TOOLS := build/tools
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+# nobody is told what is done here; MLflow's and Hugging Face's names for it
+export MLFLOW_DISABLE_TELEMETRY ?= true
+export DO_NOT_TRACK ?= true
 
-.PHONY: help setup repro verify test lint ui lab bench lock clean
+.PHONY: help setup repro verify test attack lint ui lab bench lock audit clean
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -14,8 +20,10 @@ setup: $(STAMP)  ## make .venv with the exact versions of requirements.lock
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: Python 3.11 or newer is needed; try make PYTHON=python3.12"; exit 2; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@# first what builds packages, so that nothing unchecked is fetched while one is built
+	sed -n '/^setuptools==/,/[^\\]$$/p' requirements.lock | $(PIP) install --require-hashes --no-deps -r /dev/stdin
+	$(PIP) install --require-hashes --no-build-isolation -r requirements.lock
+	$(PIP) install --no-deps --no-build-isolation --editable .
 	@$(BIN)/python -c 'import cv2' || { echo "error: OpenCV needs a system library; on Debian or Ubuntu: apt-get install libgl1 libglib2.0-0"; exit 2; }
 	@touch $(STAMP)
 
@@ -37,6 +45,9 @@ verify: $(STAMP)  ## compare the results here with the committed reference: whic
 test: lint  ## lint and tests, a process a core with one thread each
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
 
+attack: $(STAMP)  ## ten thousand hostile cases, and kills of every stage, in half an hour; prints a table
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.attack
+
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -45,13 +56,36 @@ ui: $(STAMP)  ## MLflow on http://127.0.0.1:5000
 	$(BIN)/mlflow ui --backend-store-uri $${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db} --host 127.0.0.1 --port 5000
 
 lab: $(STAMP)  ## JupyterLab on the notebooks
-	$(BIN)/jupyter lab --notebook-dir notebooks
+	$(BIN)/jupyter lab --notebook-dir notebooks --ip 127.0.0.1 --LabApp.news_url=None \
+		--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate
 
 bench: $(STAMP)  ## side-by-side timings
 	$(BIN)/python -m tests.bench
 
-lock: $(STAMP)  ## write requirements.lock anew from .venv (after changing pyproject.toml)
-	$(BIN)/python -m pip freeze --exclude-editable | grep -Ev '^(nvidia-|triton|cuda-|pip|setuptools|pdnet)' > requirements.lock
+lock: $(STAMP) $(TOOLS)/.ready  ## write requirements.lock anew from .venv (after changing pyproject.toml), in minutes
+	@# a freeze on Linux: torch needs CUDA's packages there alone, ipykernel needs appnope on macOS alone
+	$(BIN)/python -m pip freeze --all --exclude-editable --exclude pip > build/pins.txt
+	echo appnope==0.1.4 >> build/pins.txt
+	$(TOOLS)/bin/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-annotate --no-header \
+		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file build/hashed.txt build/pins.txt
+	echo "# Written by \`make lock\`: every package with the SHA-256 of each of its files." > requirements.lock
+	sed -E -e '/^(#|$$)/d' -e 's/^((nvidia-|cuda-|triton)[^ ]*)/\1 ; platform_system == "Linux"/' \
+		-e 's/^(appnope[^ ]*)/\1 ; platform_system == "Darwin"/' build/hashed.txt >> requirements.lock
+	@touch $(STAMP)
 
-clean:  ## remove the environment and everything that was generated
-	rm -rf .venv data/raw data/480p data/imbalance models results reports mlruns mlflow.db
+audit: $(STAMP) $(TOOLS)/.ready  ## known weaknesses of the locked packages; licences that someone should look at
+	@$(TOOLS)/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off -r requirements.lock \
+		> build/audit.txt 2>&1 && echo "audit:     no known weakness" || { \
+		grep -q '^Found' build/audit.txt && cat build/audit.txt && exit 1; \
+		echo "audit:     not done, the data on weaknesses could not be had: $$(tail -n 1 build/audit.txt | cut -c -160)"; }
+	@echo "licences:  missing, proprietary or with a duty to share, as the packages state them"
+	@$(TOOLS)/bin/pip-licenses --python $(BIN)/python --from mixed --order license --no-version \
+		| grep -E 'GPL|MPL|EPL|EUPL|General Public|Mozilla|[Pp]roprietary|UNKNOWN'
+
+$(TOOLS)/.ready: Makefile | $(STAMP)
+	$(BIN)/python -m venv $(TOOLS)
+	$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check pip-audit==2.10.1 pip-licenses==5.5.5 pip-tools==7.6.2
+	@touch $@
+
+clean:  ## remove the environment and everything that was fetched or generated
+	rm -rf .venv build data/raw data/480p data/imbalance data/archives models results reports mlruns mlartifacts mlflow.db

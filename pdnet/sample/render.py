@@ -79,9 +79,9 @@ def clip_units(clips: Sequence[SceneScript], *, between: bool = True) -> list[Un
                 for number in range(first, min(first + CHUNK, clip.frames))
                 if between or number % ANNOTATED_EVERY == 0
             ]
-            files = [
-                path for number in numbers for path in _frame_files(clip.name, number).values()
-            ]
+            files: list[str] = []
+            for number in numbers:
+                files += _frame_files(clip.name, number).values()
             files.append(f"Joints/{clip.name}/{first:05d}.json")
             made_by = recipe("clip", clip.model_dump_json(), numbers, _renderer())
             units.append(Unit(tuple(files), made_by, _render_chunk, (clip, first, numbers)))

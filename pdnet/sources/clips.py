@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path, PurePosixPath
 
 from pdnet.base.manifest import Hashes, Unit, bring, link_unit, recipe, text_unit
@@ -224,7 +225,7 @@ def pp_humanseg_units(root: Path, hashes: Hashes) -> list[Unit]:
     for split, file in lists.items():
         clips = set()
         rows = _pp_rows(root, file)
-        hashes.learn([path for row in rows for path in row])
+        hashes.learn(chain.from_iterable(rows))
         for image, label in rows:
             clip, stem = split_frame_name(image.relative_to(root).as_posix())
             clips.add(clip)

@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from pdnet.data.images import MOST_PIXELS
 from pdnet.errors import InputError
 
 COCO_LEAST_PIXELS = 5000  # of people in an image: the paper's rule
-MOST_PIXELS = 1 << 26  # of an image
 MOST_OUTLINE = 1 << 22  # pixels along one outline, each of which takes the rasteriser 40 bytes
 LONGEST_RUN = 40  # bits
+LONGEST_NAME = 255  # characters; no file system takes more
 Entry = Mapping[str, Any]
 
 
@@ -158,7 +159,7 @@ def _nobody(image: Entry) -> People:
 
 def _file_name(image: Entry) -> Path:
     name = image.get("file_name")
-    if not isinstance(name, str) or not name or not name.isprintable():
+    if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME or not name.isprintable():
         raise _Flaw(f"file_name is {name!r:.40}, expected a file's name")
     # hidden files are no images either
     if name != Path(name).name or name.startswith("."):

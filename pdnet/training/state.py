@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -195,7 +196,7 @@ def _check_optimiser(state: dict[str, Any], optimiser: torch.optim.Optimizer) ->
     found = [{**group, "lr": 0.0} for group in state["param_groups"]]
     if found != [{**group, "lr": 0.0} for group in known]:
         raise InputError("its optimiser has other groups of parameters or other options")
-    parameters = [p for group in optimiser.param_groups for p in group["params"]]
+    parameters = list(chain.from_iterable(group["params"] for group in optimiser.param_groups))
     for number, values in state["state"].items():
         if not 0 <= number < len(parameters):
             raise InputError(f"its optimiser has a parameter {number} of {len(parameters)}")
