@@ -157,10 +157,16 @@ def link(source: Path, target: Path) -> None:
     would edit the owner's file without a sign that it is the same one.
 
     Raises:
-        InputError: none of the three is possible.
+        InputError: there is no such file (any longer), it is `target` itself, or none of the three
+            is possible.
     """
+    # `Path.resolve` raises on a loop of links
+    source = Path(os.path.realpath(source))
+    if not source.is_file():
+        raise InputError(f"{source}: no such file; was it removed meanwhile? Run again")
+    if target.exists() and target.samefile(source) and not target.is_symlink():
+        raise InputError(f"{target}: is its own source; nothing was touched")
     target.parent.mkdir(parents=True, exist_ok=True)
-    source = source.resolve()
     target.unlink(missing_ok=True)
     for way in (_clone, os.symlink, shutil.copyfile):
         try:

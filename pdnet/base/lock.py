@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import socket
+import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,8 +35,9 @@ def only_writer(folder: Path) -> Iterator[None]:
         yield
     finally:
         try:
-            # while the lock is held: nobody else can have taken this name meanwhile
-            (folder / LOCK).unlink(missing_ok=True)
+            # while the lock is held; the name is another's if the folder was removed meanwhile
+            if _still_named(handle, folder / LOCK):
+                (folder / LOCK).unlink()
         finally:
             os.close(handle)
 
@@ -45,7 +48,8 @@ def _take(folder: Path) -> int:
     while True:
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+            # a link could lead to somebody's file
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
         except OSError as error:
             raise InputError(
                 f"{folder}: cannot be written ({error.strerror}); choose another folder"
@@ -59,16 +63,30 @@ def _take(folder: Path) -> int:
                 f"{folder}: in use by {holder}; wait for it, or choose another folder"
             ) from error
         if _still_named(handle, path):
-            os.ftruncate(handle, 0)
-            os.write(handle, _holder().encode(errors="replace"))
+            _name_holder(handle, path)
             return handle
         # its last holder removed the name between our opening and our locking
         os.close(handle)
 
 
+def _name_holder(handle: int, path: Path) -> None:
+    """Writes who holds the lock."""
+    found = os.fstat(handle)
+    try:
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
+            raise OSError(errno.EEXIST, "it is somebody's file")
+        os.ftruncate(handle, 0)
+        os.write(handle, _holder().encode(errors="replace"))
+    except OSError as error:
+        os.close(handle)
+        raise InputError(
+            f"{path}: cannot be written ({error.strerror}); free space, or remove it"
+        ) from error
+
+
 def _still_named(handle: int, path: Path) -> bool:
     try:
-        return os.path.samestat(os.fstat(handle), path.stat())
+        return os.path.samestat(os.fstat(handle), path.lstat())
     except FileNotFoundError:
         return False
 

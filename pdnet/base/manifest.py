@@ -11,6 +11,7 @@ a file is not read again. DVC does not see it (.dvcignore): what it vouches for 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -18,6 +19,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -121,15 +123,35 @@ class Hashes:
     """
 
     def __init__(self, root: Path) -> None:
-        self.known = read_manifest(root).sources
+        self.root, self.known = os.path.realpath(root), read_manifest(root).sources
+        self._folders: dict[str, str] = {}
         self.used: dict[str, tuple[str, Signature]] = {}
 
     def learn(self, paths: Iterable[Path]) -> None:
         """Reads what is new or changed, on all cores."""
         # threads wait for each other where there is little to read
-        unread = [path for path in paths if not self._recall(path)]
+        unread = []
+        for path in paths:
+            self._refuse_own(path)
+            if not self._recall(path):
+                unread.append(path)
         with ThreadPoolExecutor(cores()) as pool:
             list(pool.map(self.of, unread))
+
+    def changed(self) -> list[str]:
+        """The sources that are no longer what was read."""
+        return [name for name, (_, known) in self.used.items() if _signature(name) != known]
+
+    def _refuse_own(self, path: Path) -> None:
+        """What is made from itself would be lost when it is made anew."""
+        folder = os.path.dirname(os.path.abspath(path))
+        if folder not in self._folders:
+            self._folders[folder] = os.path.realpath(folder)
+        place = os.path.realpath(path) if os.path.islink(path) else self._folders[folder]
+        if place == self.root or place.startswith(self.root + os.sep):
+            raise InputError(
+                f"{path}: lies in {self.root}, which is made from it; nothing was touched"
+            )
 
     def _recall(self, path: Path) -> bool:
         """Takes the hash that is known over if the file is as it was."""
@@ -144,14 +166,17 @@ class Hashes:
         """The hash of a file.
 
         Raises:
-            InputError: it cannot be read.
+            InputError: it cannot be read, is no file, or lies in the tree that is made from it.
         """
         name = os.path.abspath(path)
         if name in self.used or self._recall(path):
             return self.used[name][0]
+        self._refuse_own(path)
         try:
             # before it is read: a change meanwhile is a change
             now = signature(path)
+            if not os.path.isfile(name):
+                raise OSError(errno.EINVAL, "no file")  # a pipe or a device may never end
             digest = file_hash(path)
         except OSError as error:
             raise InputError(f"{path}: cannot be read ({error.strerror})") from error
@@ -199,9 +224,13 @@ def bring(
             _set_aside(root, {path: before.files[path] for path in planned if path in before.files})
             # from here on a kill leaves nothing that the manifest does not name
             _write(root, Manifest(entries, sources))
-            _remove(root, stale)
+            # what is made anew too: its maker may find nothing to keep, or put a file for a folder
+            _remove(root, planned)
         if todo:
             entries |= _make_all(root, todo, what, workers)
+            if hashes and (changed := hashes.changed()):
+                _write(root, Manifest(entries | planned, {}))
+                raise InputError(f"{changed[0]}: changed while it was read; run again")
         after = Manifest({path: entries[path] for path in wanted}, sources)
         if after != before:
             _write(root, after)
@@ -219,9 +248,10 @@ def make_room(root: Path, files: Iterable[str]) -> None:
     """
     before = read_manifest(root).files
     _refuse_strangers(root, before)
-    named = dict.fromkeys([*before, *files], Entry("", PLANNED, None))
-    _write(root, Manifest(named))
+    planned, files = Entry("", PLANNED, None), list(files)
+    _write(root, Manifest(dict.fromkeys([*before, *files], planned)))
     _remove(root, before)
+    _write(root, Manifest(dict.fromkeys(files, planned)))
 
 
 def vouch(root: Path) -> None:
@@ -252,14 +282,14 @@ def read_manifest(root: Path) -> Manifest:
         InputError: it is damaged.
     """
     path = root / NAME
+    if not path.is_file():
+        return Manifest()
     try:
         header, *lines = path.read_text(encoding="utf-8").splitlines()
         if json.loads(header) != FORMAT:
             raise ValueError("another format")
         return _parsed(lines)
-    except FileNotFoundError:
-        return Manifest()
-    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise InputError(
             f"{path}: damaged ({str(error)[:80]}); move what is yours out of {root}, remove it "
             "and run again"
@@ -279,11 +309,17 @@ def _parsed(lines: list[str]) -> Manifest:
         if "source" in said:
             manifest.sources[said["source"]] = said["sha256"], known
             continue
-        place = PurePosixPath(said["path"])
-        if place.is_absolute() or ".." in place.parts:
-            raise ValueError(f"{place} leads out of the tree")
+        _check_path(said["path"])
         manifest.files[said["path"]] = Entry(said["recipe"], said["sha256"], known)
     return manifest
+
+
+def _check_path(path: str) -> None:
+    place = PurePosixPath(path)
+    hidden = place.name in (NAME, LOCK)
+    if place.is_absolute() or ".." in place.parts or not place.parts or hidden or "\0" in path:
+        raise ValueError(f"{path!r} is no file of a tree")
+    os.fsencode(path)  # raises a ValueError for what no file can be called
 
 
 def _line(path: str, entry: Entry) -> str:
@@ -296,10 +332,6 @@ def _write(root: Path, manifest: Manifest) -> None:
     for source, (digest, known) in manifest.sources.items():
         lines.append(json.dumps({"source": source, "sha256": digest, "signature": known}) + "\n")
     write_text(root / NAME, "".join(lines))
-
-
-def _unit_name(size: int) -> str:
-    return "job" if size == 1 else f"{size} jobs"
 
 
 def _by_file(units: Sequence[Unit]) -> dict[str, Unit]:
@@ -322,7 +354,9 @@ def files_of(root: Path) -> Iterator[str]:
         links = [name for name in folders if os.path.islink(os.path.join(place, name))]
         for name in [*names, *links]:
             if name not in (NAME, LOCK) and not name.startswith(TEMPORARY):
-                yield os.path.join(place, name)[begins:].replace(os.sep, "/")
+                path = os.path.join(place, name)[begins:].replace(os.sep, "/")
+                # a link to a folder is no file that anybody made: its name matches none
+                yield path + "/" if name in links else path
 
 
 def _refuse_strangers(root: Path, known: Mapping[str, Entry]) -> None:
@@ -331,7 +365,7 @@ def _refuse_strangers(root: Path, known: Mapping[str, Entry]) -> None:
         raise InputError(
             f"{root / strangers[0]}: nothing here made it ({len(strangers)} such file(s)), and "
             f"nothing was touched; move what is yours out of {root}, or remove {root} if an older "
-            "version made it"
+            "version or `dvc checkout` made it"
         )
 
 
@@ -382,7 +416,7 @@ def _hash(file: Path) -> str | None:
 
 def _set_aside(root: Path, entries: Mapping[str, Entry]) -> None:
     """Moves files that somebody changed out of the tree: perhaps it was work."""
-    made = {path: entry for path, entry in entries.items() if entry.sha256}
+    made = {path: entry for path, entry in entries.items() if entry.sha256 is not PLANNED}
     unchanged = _still(root, made)
     moved = []
     for path in made:
@@ -411,11 +445,19 @@ def aside_of(root: Path) -> Path:
 def _remove(root: Path, paths: Iterable[str]) -> None:
     """Removes files that this manifest names, and the folders that are empty then."""
     for path in paths:
-        (root / path).unlink(missing_ok=True)
-        for folder in (root / path).parents:
-            if folder == root or not folder.is_dir() or any(folder.iterdir()):
+        file = root / path
+        if file.is_dir() and not file.is_symlink():
+            file.rmdir()  # empty: what it held would be a stranger
+        else:
+            with suppress(FileNotFoundError, NotADirectoryError):
+                file.unlink()
+        for folder in file.parents:
+            if folder == root:
                 break
-            folder.rmdir()
+            try:
+                folder.rmdir()
+            except OSError:
+                break  # not empty, or gone
 
 
 def _make_all(root: Path, units: Sequence[Unit], what: str, workers: int) -> dict[str, Entry]:
@@ -430,7 +472,7 @@ def _make_all(root: Path, units: Sequence[Unit], what: str, workers: int) -> dic
             journal.writelines(_line(path, entry) for path, entry in made)
             journal.flush()
 
-        each(_make, jobs, what, workers=workers, unit=_unit_name(size), done=note)
+        each(_make, jobs, what, workers=workers, unit="job", done=note)
     return entries
 
 
@@ -442,10 +484,11 @@ def _make(job: tuple[Path, Sequence[Unit]]) -> list[tuple[str, Entry]]:
         unit.make(root, *unit.given)
         for path in unit.files:
             file = root / path
-            if file.is_file():
-                made.append((path, Entry(unit.recipe, file_hash(file), signature(file))))
+            # before it is read, as above
+            if now := _signature(str(file)):
+                made.append((path, Entry(unit.recipe, file_hash(file), now)))
             elif unit.optional:
                 made.append((path, Entry(unit.recipe, LEFT_OUT, None)))
             else:
-                raise AssertionError(f"{unit.make.__name__} did not make {path}")
+                raise InputError(f"{file}: gone as soon as it was made; run again")
     return made

@@ -8,16 +8,17 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_all_start_methods, get_context
+from multiprocessing import get_context, parent_process
 from typing import Any, TypeVar
 
 from tqdm import tqdm
 
 from pdnet.errors import InputError
 
-# a plain fork inherits the locks of OpenCV's, torch's and MLflow's threads and may hang
+# A plain fork inherits the locks of OpenCV's, torch's and MLflow's threads and may hang; a fork
+# server's children don't die with the command, and would write on after it was killed.
 PR_SET_PDEATHSIG = 1  # of Linux's prctl
-START_METHOD = "forkserver" if "forkserver" in get_all_start_methods() else "spawn"
+START_METHOD = "spawn"
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -132,11 +133,11 @@ def _told(result: Result, done: Callable[[Result], None] | None) -> Result:
 
 
 def _one_thread() -> None:
+    _die_with_parent()
     import cv2
 
     # the pool has a process a core already: threads inside them would only wait for each other
     cv2.setNumThreads(1)
-    _die_with_parent()
 
 
 def _die_with_parent() -> None:
@@ -145,3 +146,5 @@ def _die_with_parent() -> None:
         import ctypes
 
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent_process().pid:
+            os._exit(1)  # it was killed before we asked

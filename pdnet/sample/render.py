@@ -10,6 +10,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import skimage
 from pydantic import ValidationError
 
 from pdnet.base.files import write_image, write_json
@@ -106,7 +107,8 @@ def image_units(count: int, *, seed: int) -> list[Unit]:
 @cache
 def _renderer() -> str:
     """What draws: this package's code, and the libraries that its pixels depend on."""
-    return recipe(code_hash("pdnet.sample.render"), cv2.__version__, np.__version__, JPEG_QUALITY)
+    libraries = (cv2.__version__, np.__version__, skimage.__version__)
+    return recipe(code_hash("pdnet.sample.render"), libraries, JPEG_QUALITY)
 
 
 def _frame_files(clip: str, number: int) -> dict[str, str]:

@@ -4,12 +4,13 @@ links wherever bytes can stay as they are.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path, PurePosixPath
 
-from pdnet.base.manifest import Hashes, Unit, bring, link_unit, recipe, text_unit
+from pdnet.base.manifest import Hashes, Unit, bring, link_unit, recipe, text_unit, vouch
 from pdnet.base.parallel import progress
 from pdnet.config import OUTPUTS, Config
 from pdnet.data.layout import IMAGE_SUFFIXES, SETS, check, read_tree
@@ -17,7 +18,12 @@ from pdnet.data.lists import read_lines
 from pdnet.errors import InputError
 from pdnet.sample.render import clip_units, image_units, read_scenes
 from pdnet.sources.fetch import fetch
-from pdnet.sources.image_sets import image_set_units, say_counts, write_binary_mask
+from pdnet.sources.image_sets import (
+    code_of_masks,
+    image_set_units,
+    say_counts,
+    write_binary_mask,
+)
 from pdnet.sources.unpack import unpacked
 
 DAVIS_URL = "https://data.vision.ee.ethz.ch/csergi/share/davis/DAVIS-2017-trainval-480p.zip"
@@ -102,9 +108,9 @@ def refuse_own_folder(name: str, folder: Path, ours: Sequence[Path]) -> None:
     Raises:
         InputError: it does, perhaps through a link.
     """
-    place = folder.resolve()
+    place = Path(os.path.realpath(folder))
     for out in ours:
-        if place.is_relative_to(out.resolve()):
+        if place.is_relative_to(os.path.realpath(out)):
             raise InputError(
                 f"{name}: {folder} lies in {out}, which the pipeline writes; nothing was touched. "
                 "Name the data set's own folder, or move it out of there"
@@ -135,6 +141,7 @@ def folder_units(source: Path, target: str, hashes: Hashes) -> list[Unit]:
 
 def mvps_units(root: Path, hashes: Hashes) -> list[Unit]:
     """Links to an owner's tree in the MVPS layout: `480p`, or the only resolution there is."""
+    vouch(root)  # it may be another project's
     tree = read_tree(root)  # a clear error where this is no such tree
     units = []
     for kind in ("Keyframes", "Annotations", "Frames"):
@@ -232,7 +239,7 @@ def pp_humanseg_units(root: Path, hashes: Hashes) -> list[Unit]:
             frame = f"Keyframes/480p/{clip}/{stem}{image.suffix.lower()}"
             units.append(link_unit(frame, image, hashes))
             mask = f"Annotations/480p/{clip}/{stem}.png"
-            made_by = recipe("binary mask", hashes.of(label))
+            made_by = recipe("binary mask", hashes.of(label), code_of_masks())
             units.append(Unit((mask,), made_by, write_binary_mask, (mask, label)))
         units.append(_list_unit(split, sorted(clips)))
     return units

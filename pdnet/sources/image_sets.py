@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
+import cv2
 import numpy as np
+import PIL
 
 from pdnet.base.files import link, write_image
+from pdnet.base.imports import code_hash
 from pdnet.base.manifest import Hashes, Unit, recipe
 from pdnet.data.images import image_size, read_mask
 from pdnet.data.layout import IMAGE_SUFFIXES, images_by_stem, twins
@@ -22,6 +26,12 @@ FOLDERS = {
     "supervisely": ("SuperviselyPerson", "img", "mask"),
     "coco_person": ("COCO_person", "img", "mask"),
 }
+
+
+@cache
+def code_of_masks() -> str:
+    """What makes masks here: code, and the libraries that read and write them."""
+    return recipe(code_hash("pdnet.sources.image_sets"), cv2.__version__, PIL.__version__)
 
 
 def image_set_units(names: Sequence[str], *, root: str | None, hashes: Hashes) -> list[Unit]:
@@ -69,7 +79,7 @@ def _folder_units(name: str, folder: Path, images: str, labels: str, hashes: Has
     units = []
     for stem in sorted(found.keys() & masks.keys()):
         image, label = found[stem], masks[stem]
-        made_by = recipe("labelled image", hashes.of(image), hashes.of(label))
+        made_by = recipe("labelled image", hashes.of(image), hashes.of(label), code_of_masks())
         files = _pair_files(name, image)
         units.append(Unit(files, made_by, _bring_labelled, (files, image, label)))
     return units
@@ -93,7 +103,7 @@ def _coco_units(root: Path, hashes: Hashes) -> list[Unit]:
         files = _pair_files("coco_person", image)
         outlines = [_plain(segmentation) for segmentation in people.segmentations]
         size = [people.height, people.width]
-        made_by = recipe("people", hashes.of(image), outlines, size, COCO_LEAST_PIXELS)
+        made_by = recipe("people", hashes.of(image), outlines, size, code_of_masks())
         given = (files, image, people)
         units.append(Unit(files, made_by, _bring_people, given, optional=True))
     return units

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
+import PIL
 
 from pdnet.base.imports import code_hash
 from pdnet.base.manifest import Brought, Hashes, Unit, bring, recipe, text_unit, vouch
@@ -51,7 +52,7 @@ def _units(jobs: Sequence[Conversion], hashes: Hashes) -> list[Unit]:
     for job in jobs:
         like = hashes.of(job.like) if job.like else None
         how = (job.kind, job.short_side, job.quality if job.kind == "frame" else None)
-        made_by = recipe(how, hashes.of(job.source), like, code, cv2.__version__)
+        made_by = recipe(how, hashes.of(job.source), like, code, cv2.__version__, PIL.__version__)
         units.append(Unit((job.target,), made_by, convert, (job,)))
     return units
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -91,8 +91,10 @@ def hashes(folder: Path, stage: str) -> dict[str, str]:
     return {out["path"]: out["md5"] for out in outs}
 
 
-def run_and_kill(folder: Path, stage: str, after: float | None) -> float:
-    """Runs a stage's command, kills it with all its processes, and says how long it ran."""
+def run_and_kill(
+    folder: Path, stage: str, after: float | None, kill: Callable[[int, int], None] = os.killpg
+) -> float:
+    """Runs a stage's command, kills it (all its processes, or it alone), says how long it ran."""
     command = [sys.executable, f"pipelines/{stage}.py"]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     began = time.monotonic()
@@ -102,7 +104,7 @@ def run_and_kill(folder: Path, stage: str, after: float | None) -> float:
     try:
         running.wait(after)
     except subprocess.TimeoutExpired:
-        os.killpg(running.pid, signal.SIGKILL)
+        kill(running.pid, signal.SIGKILL)
         running.wait()
     return time.monotonic() - began
 
@@ -119,8 +121,9 @@ def attack(kills: int, seed: int, stages: Sequence[str] = STAGES) -> list[Outcom
             if stage in BEFORE:
                 repro(killed, *BEFORE[stage])
             lasts = _seconds(whole, stage)
-            for _ in range(kills):
-                run_and_kill(killed, stage, float(rng.uniform(0.1, 1.0)) * lasts)
+            for number in range(kills):
+                kill = (os.killpg, os.kill)[number % 2]
+                run_and_kill(killed, stage, float(rng.uniform(0.1, 1.0)) * lasts, kill)
             repro(killed, stage)
             same = hashes(killed, stage) == hashes(whole, stage)
             left = [str(path) for path in killed.rglob(".writing-*")]

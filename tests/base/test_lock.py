@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -87,3 +88,24 @@ def test_a_place_that_can_be_no_folder_is_one_line(tmp_path, make):
     said = "taken: cannot be written"
     with pytest.raises(InputError, match=said), only_writer(tmp_path / "taken"):
         raise AssertionError("a folder after all")
+
+
+@pytest.mark.parametrize("link", [os.link, os.symlink])
+def test_a_link_in_the_locks_place_reaches_nobodys_file(tmp_path, link):
+    (tmp_path / "mine").write_text("mine")
+    (tmp_path / "out").mkdir()
+    link(tmp_path / "mine", tmp_path / "out/.pdnet-lock")
+    with pytest.raises(InputError, match="cannot be written"), only_writer(tmp_path / "out"):
+        raise AssertionError("taken")
+    assert (tmp_path / "mine").read_text() == "mine"
+
+
+def test_a_lock_that_was_removed_is_not_the_next_holders(tmp_path):
+    out = tmp_path / "out"
+    with only_writer(out):
+        shutil.rmtree(out)
+        with only_writer(out):
+            assert (out / ".pdnet-lock").exists()
+        out.mkdir(exist_ok=True)
+        (out / ".pdnet-lock").write_text("another's")
+    assert (out / ".pdnet-lock").read_text() == "another's"

@@ -232,3 +232,114 @@ def test_after_any_changes_the_tree_is_a_cold_rebuilds(tmp_path_factory, changes
     make(folder / "tree", *(unit(p, t) for p, t in wanted.items()))
     make(folder / "cold", *(unit(p, t) for p, t in wanted.items()))
     assert content(folder / "tree") == content(folder / "cold")
+
+
+def nothing(root: Path) -> None:
+    """A maker that finds nothing to keep."""
+
+
+def test_what_a_maker_leaves_out_now_is_not_what_it_made_before(tmp_path):
+    root = tmp_path / "tree"
+    make(root, unit("small"))
+    make(root, Unit(("small",), recipe("other"), nothing, optional=True))
+    assert content(root) == {}
+    (root / "small").write_text("mine")
+    make(root, Unit(("small",), recipe("other"), nothing, optional=True))
+    assert content(root) == {} and len(list(aside_of(root).rglob("small-*"))) == 1
+
+
+@pytest.mark.parametrize("first, then", [("c/d", "c"), ("c", "c/d")])
+def test_a_file_takes_a_folders_place_even_after_a_failure(tmp_path, first, then):
+    root = tmp_path / "tree"
+
+    def fails(root: Path) -> None:
+        raise InputError("no luck")
+
+    make(root, unit(first))
+    with pytest.raises(InputError, match="no luck"):
+        make(root, Unit((then,), recipe("x"), fails))
+    make(root, unit(then))
+    assert content(root) == {then: b"content"}
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_an_empty_folder_in_a_files_place_is_no_obstacle(root, wanted):
+    (root / "a/1").unlink()
+    (root / "a/1").mkdir()
+    make(root, *([unit("a/1")] if wanted else []), unit("a/2"))
+    assert (root / "a/1").is_file() == wanted
+
+
+def test_a_source_that_changes_while_it_is_read_is_not_vouched_for(tmp_path):
+    source, root = tmp_path / "owner.txt", tmp_path / "tree"
+    source.write_text("A")
+
+    def copies(root: Path) -> None:
+        source.write_text("B")
+        (root / "x").write_text(source.read_text())
+        source.write_text("A")
+
+    hashes = Hashes(root)
+    units = [Unit(("x",), recipe(hashes.of(source)), copies)]
+    with pytest.raises(InputError, match="owner.txt: changed while it was read"):
+        bring(root, units, "test", hashes=hashes, workers=1)
+    with pytest.raises(InputError, match="not finished"):
+        vouch(root)
+
+
+def test_a_source_that_is_gone_is_one_line(tmp_path):
+    source, root = tmp_path / "owner.txt", tmp_path / "tree"
+    source.write_text("A")
+    hashes = Hashes(root)
+    units = [link_unit("x", source, hashes)]
+    source.unlink()
+    with pytest.raises(InputError, match="no such file; was it removed meanwhile"):
+        bring(root, units, "test", hashes=hashes, workers=1)
+
+
+@pytest.mark.parametrize("through", ["file", "folder"])
+def test_a_source_in_the_tree_itself_is_refused_before_it_is_lost(root, tmp_path, through):
+    owner = tmp_path / "owner"
+    if through == "file":
+        owner.mkdir()
+        (owner / "1").symlink_to(root / "a/1")
+    else:
+        owner.symlink_to(root / "a")
+    with pytest.raises(InputError, match="which is made from it; nothing was touched"):
+        link_unit("a/1", owner / "1", Hashes(root))
+    assert (root / "a/1").read_text() == "content"
+
+
+def test_a_pipe_is_no_source(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match="pipe: cannot be read"):
+        Hashes(tmp_path / "tree").of(tmp_path / "pipe")
+
+
+@pytest.mark.parametrize("path", ["", ".", "a\\u0000b", "\\ud800", NAME])
+def test_a_path_that_no_tree_has_is_refused(root, path):
+    whole = (root / NAME).read_text()
+    (root / NAME).write_text(whole.replace('"a/1"', f'"{path}"'))
+    with pytest.raises(InputError, match=f"{NAME}: damaged"):
+        make(root, unit("a/2"))
+
+
+def test_a_link_to_a_folder_is_a_stranger_though_a_manifest_names_it(root, tmp_path):
+    (tmp_path / "owner").mkdir()
+    (tmp_path / "owner/file").write_text("theirs")
+    (root / "a/1").unlink()
+    (root / "a/1").symlink_to(tmp_path / "owner")
+    whole = (root / NAME).read_text()
+    (root / NAME).write_text(whole.replace('"a/2"', '"a/1/file"'))
+    with pytest.raises(InputError, match="nothing here made it"):
+        make(root, unit("b/3"))
+    assert (tmp_path / "owner/file").read_text() == "theirs"
+
+
+def test_a_name_of_an_earlier_time_is_somebody_elses_later(tmp_path):
+    root = tmp_path / "masks"
+    make_room(root, ["a.png"])
+    make_room(root, ["b.png"])
+    (root / "a.png").write_text("mine")
+    with pytest.raises(InputError, match="a.png: nothing here made it"):
+        make_room(root, ["c.png"])
