@@ -11,31 +11,37 @@ a file is not read again. DVC does not see it (.dvcignore): what it vouches for 
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from pdnet.base.files import TEMPORARY, file_hash, link, write_text
-from pdnet.base.lock import LOCK, only_writer
+from pdnet.base.files import file_hash, link, write_text
+from pdnet.base.hashes import Hashes
+from pdnet.base.ledger import (
+    LEFT_OUT,
+    NAME,
+    PLANNED,
+    Entry,
+    Manifest,
+    entry_line,
+    file_signature,
+    files_of,
+    read_manifest,
+    write_manifest,
+)
+from pdnet.base.lock import only_writer
 from pdnet.base.parallel import cores, each
 from pdnet.errors import InputError
 
-NAME = ".manifest"
-FORMAT = "pdnet-manifest-1"
-PLANNED = None  # in place of a hash: about to be made
-LEFT_OUT = ""  # in place of a hash: its maker found nothing to keep
 LARGEST_JOB = 64  # units that a worker takes at a time
-
-Signature = tuple[int, ...]  # size, times of content and of state, inode
 
 
 @dataclass(frozen=True)
@@ -58,15 +64,6 @@ class Unit:
 
 
 @dataclass(frozen=True)
-class Entry:
-    """What the manifest says of a file: `sha256` may be `PLANNED` or `LEFT_OUT`."""
-
-    recipe: str
-    sha256: str | None
-    signature: Signature | None
-
-
-@dataclass(frozen=True)
 class Brought:
     """How many files `bring` made, kept as they were, and removed."""
 
@@ -75,26 +72,9 @@ class Brought:
     removed: int
 
 
-@dataclass
-class Manifest:
-    """Entries by path below the root; hashes of files elsewhere, by absolute path."""
-
-    files: dict[str, Entry] = field(default_factory=dict)
-    sources: dict[str, tuple[str, Signature]] = field(default_factory=dict)
-
-
 def recipe(*decides: Any) -> str:
     """Digest of what decides a file's content: parameters, hashes of sources, hash of code."""
     return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
-
-
-def signature(path: Path | str) -> Signature:
-    """What changes when a file does; links are followed.
-
-    The time of the last change of state (`ctime`) is among it, since nobody sets that one back.
-    """
-    stat = os.stat(path)
-    return stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino
 
 
 def text_unit(path: str, text: str) -> Unit:
@@ -113,75 +93,6 @@ def link_unit(path: str, source: Path, hashes: Hashes) -> Unit:
 
 def _link(root: Path, path: str, source: Path) -> None:
     link(source, root / path)
-
-
-class Hashes:
-    """SHA-256 of files that a tree is made from; an unchanged file is read once in its life.
-
-    Args:
-        root: of the tree, in whose manifest the hashes are kept.
-    """
-
-    def __init__(self, root: Path) -> None:
-        self.root, self.known = os.path.realpath(root), read_manifest(root).sources
-        self._folders: dict[str, str] = {}
-        self.used: dict[str, tuple[str, Signature]] = {}
-
-    def learn(self, paths: Iterable[Path]) -> None:
-        """Reads what is new or changed, on all cores."""
-        # threads wait for each other where there is little to read
-        unread = []
-        for path in paths:
-            self._refuse_own(path)
-            if not self._recall(path):
-                unread.append(path)
-        with ThreadPoolExecutor(cores()) as pool:
-            list(pool.map(self.of, unread))
-
-    def changed(self) -> list[str]:
-        """The sources that are no longer what was read."""
-        return [name for name, (_, known) in self.used.items() if _signature(name) != known]
-
-    def _refuse_own(self, path: Path) -> None:
-        """What is made from itself would be lost when it is made anew."""
-        folder = os.path.dirname(os.path.abspath(path))
-        if folder not in self._folders:
-            self._folders[folder] = os.path.realpath(folder)
-        place = os.path.realpath(path) if os.path.islink(path) else self._folders[folder]
-        if place == self.root or place.startswith(self.root + os.sep):
-            raise InputError(
-                f"{path}: lies in {self.root}, which is made from it; nothing was touched"
-            )
-
-    def _recall(self, path: Path) -> bool:
-        """Takes the hash that is known over if the file is as it was."""
-        name = os.path.abspath(path)
-        stored = self.known.get(name)
-        if stored is None or _signature(name) != stored[1]:
-            return False
-        self.used[name] = stored
-        return True
-
-    def of(self, path: Path) -> str:
-        """The hash of a file.
-
-        Raises:
-            InputError: it cannot be read, is no file, or lies in the tree that is made from it.
-        """
-        name = os.path.abspath(path)
-        if name in self.used or self._recall(path):
-            return self.used[name][0]
-        self._refuse_own(path)
-        try:
-            # before it is read: a change meanwhile is a change
-            now = signature(path)
-            if not os.path.isfile(name):
-                raise OSError(errno.EINVAL, "no file")  # a pipe or a device may never end
-            digest = file_hash(path)
-        except OSError as error:
-            raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-        self.used[name] = digest, now
-        return digest
 
 
 def bring(
@@ -223,17 +134,17 @@ def bring(
         if planned:
             _set_aside(root, {path: before.files[path] for path in planned if path in before.files})
             # from here on a kill leaves nothing that the manifest does not name
-            _write(root, Manifest(entries, sources))
+            write_manifest(root, Manifest(entries, sources))
             # what is made anew too: its maker may find nothing to keep, or put a file for a folder
             _remove(root, planned)
         if todo:
             entries |= _make_all(root, todo, what, workers)
             if hashes and (changed := hashes.changed()):
-                _write(root, Manifest(entries | planned, {}))
+                write_manifest(root, Manifest(entries | planned, {}))
                 raise InputError(f"{changed[0]}: changed while it was read; run again")
         after = Manifest({path: entries[path] for path in wanted}, sources)
         if after != before:
-            _write(root, after)
+            write_manifest(root, after)
     made = sum(len(unit.files) for unit in todo)
     return Brought(made, len(wanted) - made, len(stale))
 
@@ -249,9 +160,9 @@ def make_room(root: Path, files: Iterable[str]) -> None:
     before = read_manifest(root).files
     _refuse_strangers(root, before)
     planned, files = Entry("", PLANNED, None), list(files)
-    _write(root, Manifest(dict.fromkeys([*before, *files], planned)))
+    write_manifest(root, Manifest(dict.fromkeys([*before, *files], planned)))
     _remove(root, before)
-    _write(root, Manifest(dict.fromkeys(files, planned)))
+    write_manifest(root, Manifest(dict.fromkeys(files, planned)))
 
 
 def vouch(root: Path) -> None:
@@ -275,65 +186,6 @@ def vouch(root: Path) -> None:
         )
 
 
-def read_manifest(root: Path) -> Manifest:
-    """What the manifest of a tree says; an empty one where there is none.
-
-    Raises:
-        InputError: it is damaged.
-    """
-    path = root / NAME
-    if not path.is_file():
-        return Manifest()
-    try:
-        header, *lines = path.read_text(encoding="utf-8").splitlines()
-        if json.loads(header) != FORMAT:
-            raise ValueError("another format")
-        return _parsed(lines)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise InputError(
-            f"{path}: damaged ({str(error)[:80]}); move what is yours out of {root}, remove it "
-            "and run again"
-        ) from error
-
-
-def _parsed(lines: list[str]) -> Manifest:
-    manifest = Manifest()
-    for number, line in enumerate(lines):
-        try:
-            said = json.loads(line)
-        except ValueError:
-            if number == len(lines) - 1:
-                break  # a kill while it was appended: that file is made again
-            raise
-        known = tuple(said["signature"]) if said["signature"] else None
-        if "source" in said:
-            manifest.sources[said["source"]] = said["sha256"], known
-            continue
-        _check_path(said["path"])
-        manifest.files[said["path"]] = Entry(said["recipe"], said["sha256"], known)
-    return manifest
-
-
-def _check_path(path: str) -> None:
-    place = PurePosixPath(path)
-    hidden = place.name in (NAME, LOCK)
-    if place.is_absolute() or ".." in place.parts or not place.parts or hidden or "\0" in path:
-        raise ValueError(f"{path!r} is no file of a tree")
-    os.fsencode(path)  # raises a ValueError for what no file can be called
-
-
-def _line(path: str, entry: Entry) -> str:
-    return json.dumps({"path": path, **vars(entry)}) + "\n"
-
-
-def _write(root: Path, manifest: Manifest) -> None:
-    lines = [json.dumps(FORMAT) + "\n"]
-    lines += [_line(path, entry) for path, entry in manifest.files.items()]
-    for source, (digest, known) in manifest.sources.items():
-        lines.append(json.dumps({"source": source, "sha256": digest, "signature": known}) + "\n")
-    write_text(root / NAME, "".join(lines))
-
-
 def _by_file(units: Sequence[Unit]) -> dict[str, Unit]:
     wanted: dict[str, Unit] = {}
     for unit in units:
@@ -342,21 +194,6 @@ def _by_file(units: Sequence[Unit]) -> dict[str, Unit]:
                 raise InputError(f"{path}: two sources make this file; rename or remove one")
             wanted[path] = unit
     return wanted
-
-
-def files_of(root: Path) -> Iterator[str]:
-    """Files of a tree by path below it, and links to folders, which are not followed; what is being
-    written, the lock and the manifest left out.
-    """
-    # texts, not paths: with 54,000 files that is seconds
-    begins = len(os.path.join(root, ""))
-    for place, folders, names in os.walk(root):
-        links = [name for name in folders if os.path.islink(os.path.join(place, name))]
-        for name in [*names, *links]:
-            if name not in (NAME, LOCK) and not name.startswith(TEMPORARY):
-                path = os.path.join(place, name)[begins:].replace(os.sep, "/")
-                # a link to a folder is no file that anybody made: its name matches none
-                yield path + "/" if name in links else path
 
 
 def _refuse_strangers(root: Path, known: Mapping[str, Entry]) -> None:
@@ -381,7 +218,7 @@ def _sound(root: Path, known: Mapping[str, Entry], wanted: Mapping[str, Unit]) -
 
 def _still(root: Path, entries: Mapping[str, Entry]) -> dict[str, Entry]:
     """The entries, with their present signatures, of those files that are what they were."""
-    now = {path: _signature(os.path.join(root, path)) for path in entries}
+    now = {path: file_signature(os.path.join(root, path)) for path in entries}
     changed = [
         path
         for path, entry in entries.items()
@@ -396,14 +233,6 @@ def _still(root: Path, entries: Mapping[str, Entry]) -> dict[str, Entry]:
         elif entry.sha256 and now[path] and read.get(path, entry.sha256) == entry.sha256:
             found[path] = Entry(entry.recipe, entry.sha256, now[path])
     return found
-
-
-def _signature(file: str) -> Signature | None:
-    """The signature of a file, or None where there is none (a folder is none)."""
-    try:
-        return signature(file) if os.path.isfile(file) else None
-    except (OSError, ValueError):
-        return None
 
 
 def _hash(file: Path) -> str | None:
@@ -469,7 +298,7 @@ def _make_all(root: Path, units: Sequence[Unit], what: str, workers: int) -> dic
 
         def note(made: list[tuple[str, Entry]]) -> None:
             entries.update(made)
-            journal.writelines(_line(path, entry) for path, entry in made)
+            journal.writelines(entry_line(path, entry) for path, entry in made)
             journal.flush()
 
         each(_make, jobs, what, workers=workers, unit="job", done=note)
@@ -485,7 +314,7 @@ def _make(job: tuple[Path, Sequence[Unit]]) -> list[tuple[str, Entry]]:
         for path in unit.files:
             file = root / path
             # before it is read, as above
-            if now := _signature(str(file)):
+            if now := file_signature(str(file)):
                 made.append((path, Entry(unit.recipe, file_hash(file), now)))
             elif unit.optional:
                 made.append((path, Entry(unit.recipe, LEFT_OUT, None)))

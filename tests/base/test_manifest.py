@@ -151,7 +151,7 @@ def test_a_source_is_read_once_in_its_life(tmp_path, monkeypatch):
     source.write_text("x")
     hashes = Hashes(root)
     bring(root, [link_unit("x.txt", source, hashes)], "test", hashes=hashes, workers=1)
-    monkeypatch.setattr("pdnet.base.manifest.file_hash", lambda path: pytest.fail("read again"))
+    monkeypatch.setattr("pdnet.base.hashes.file_hash", lambda path: pytest.fail("read again"))
     hashes = Hashes(root)
     bring(root, [link_unit("x.txt", source, hashes)], "test", hashes=hashes, workers=1)
 
