@@ -128,5 +128,5 @@ def files_of(root: Path) -> Iterator[str]:
         for name in [*names, *links]:
             if name not in (NAME, LOCK) and not name.startswith(TEMPORARY):
                 path = os.path.join(place, name)[begins:].replace(os.sep, "/")
-                # a link to a folder is no file that anybody made: its name matches none
+                # a link to a folder is told apart: what lies behind it is somebody else's
                 yield path + "/" if name in links else path

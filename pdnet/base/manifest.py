@@ -196,8 +196,16 @@ def _by_file(units: Sequence[Unit]) -> dict[str, Unit]:
     return wanted
 
 
+def _ours(path: str, known: Mapping[str, Entry]) -> bool:
+    """True for what the manifest names; `c/` is a link to a folder."""
+    if not path.endswith("/"):
+        return path in known
+    # a link of ours whose owner put a folder in the file's place; nothing is ours behind it
+    return path[:-1] in known and not any(other.startswith(path) for other in known)
+
+
 def _refuse_strangers(root: Path, known: Mapping[str, Entry]) -> None:
-    strangers = sorted(path for path in files_of(root) if path not in known)
+    strangers = sorted(path for path in files_of(root) if not _ours(path, known))
     if strangers:
         raise InputError(
             f"{root / strangers[0]}: nothing here made it ({len(strangers)} such file(s)), and "

@@ -163,7 +163,7 @@ def _spoil_tree(rng: np.random.Generator, tree: Path) -> None:
         "leftover": lambda: (file.parent / ".writing-abc.jpg").write_bytes(b"half"),
     }
     way = some(rng, list(ways))
-    if way == "resize" and file.suffix == ".txt":
+    if way == "resize" and file.suffix not in (".jpg", ".png"):
         way = "garble"
     ways[way]()
 

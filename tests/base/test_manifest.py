@@ -343,3 +343,14 @@ def test_a_name_of_an_earlier_time_is_somebody_elses_later(tmp_path):
     (root / "a.png").write_text("mine")
     with pytest.raises(InputError, match="a.png: nothing here made it"):
         make_room(root, ["c.png"])
+
+
+def test_a_link_of_ours_goes_when_its_owner_puts_a_folder_in_the_files_place(tmp_path):
+    source, root = tmp_path / "owner.txt", tmp_path / "tree"
+    source.write_text("A")
+    make(root, link_unit("x", source, Hashes(root)), unit("y"))
+    source.unlink()
+    source.mkdir()
+    (source / "file").write_text("theirs")
+    make(root, unit("y"))
+    assert content(root) == {"y": b"content"} and (source / "file").read_text() == "theirs"
