@@ -66,7 +66,8 @@ def read_video(source: Path) -> Video:
         raise InputError(f"{source}: no such file or folder")
     try:
         # absolute: FFmpeg takes what stands before a colon for a protocol
-        container = av.open(str(source.absolute()))
+        # a title in another encoding says nothing about the frames
+        container = av.open(str(source.absolute()), metadata_errors="replace")
     except av.FFmpegError as error:
         raise InputError(f"{source}: not a readable video ({error.strerror})") from error
     streams = container.streams.video
