@@ -26,6 +26,11 @@ from pdnet.errors import InputError
 TEMPORARY = ".writing-"
 
 
+def temporary_name(path: Path) -> Path:
+    """A hidden name beside `path` for what is being written; nobody has it yet."""
+    return path.with_name(f"{TEMPORARY}{secrets.token_hex(6)}{path.suffix}")
+
+
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     """Calls `write` on a temporary file beside `path`, syncs it to disk and renames it into place.
 
@@ -35,7 +40,7 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     Raises:
         InputError: the disk is full or the folder cannot be written; `path` is as it was.
     """
-    temporary = path.with_name(f"{TEMPORARY}{secrets.token_hex(6)}{path.suffix}")
+    temporary = temporary_name(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # made here and not by `write`, so that nobody's file is overwritten

@@ -15,9 +15,9 @@ from tqdm import tqdm
 
 from pdnet.errors import InputError
 
+PR_SET_PDEATHSIG = 1  # of Linux's prctl
 # A plain fork inherits the locks of OpenCV's, torch's and MLflow's threads and may hang; a fork
 # server's children don't die with the command, and would write on after it was killed.
-PR_SET_PDEATHSIG = 1  # of Linux's prctl
 START_METHOD = "spawn"
 
 Item = TypeVar("Item")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from pdnet.base.files import TEMPORARY, write_image
+from pdnet.base.files import temporary_name, write_image
 from pdnet.base.lock import only_writer
 from pdnet.base.parallel import progress
 from pdnet.data.images import read_frame
@@ -172,7 +171,7 @@ def _overlay(path: Path, rate: Fraction) -> Iterator[Callable[[np.ndarray], None
     has its name once it is whole.
     """
     # as `write_atomically` does, but the block in between is long and its errors are not the file's
-    temporary = path.with_name(f"{TEMPORARY}{secrets.token_hex(6)}{path.suffix}")
+    temporary = temporary_name(path)
     try:
         with av.open(str(temporary.absolute()), "w") as container:
             stream = container.add_stream("libx264", rate=rate)

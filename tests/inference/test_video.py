@@ -373,3 +373,19 @@ def test_a_name_with_a_colon_is_no_protocol(segment, tmp_path, monkeypatch):
     make_video(tmp_path / "film.mp4", 2).rename(tmp_path / "day:1.mp4")
     assert segment("day:1.mp4", "--overlay")[0] == 0
     assert (tmp_path / "day:1-masks/overlay.mp4").is_file()
+
+
+def test_a_title_that_is_no_utf8_keeps_no_film_from_being_read(segment, tmp_path):
+    source = tmp_path / "film.mkv"
+    with av.open(str(source), "w") as container:
+        container.metadata["title"] = "Fest in XXXX"
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 32, 32, "yuv420p"
+        frame = av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8), format="rgb24")
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    data = source.read_bytes()
+    assert b"XXXX" in data
+    source.write_bytes(data.replace(b"XXXX", b"K\xf6ln"))  # as Latin-1 has it
+    assert segment(source)[0] == 0
+    assert (tmp_path / "film-masks/00000.png").is_file()
