@@ -239,18 +239,38 @@ def segment(
     out: Annotated[
         Optional[Path], typer.Option("--out", "-o", help="Folder for masks (default: INPUT-masks).")
     ] = None,
-    checkpoint: Checkpoint = CHECKPOINT,
+    checkpoint: Annotated[
+        Optional[Path],
+        typer.Option(
+            help="Trained network; without it the one that comes with the project, else "
+            f"{CHECKPOINT}."
+        ),
+    ] = None,
     device: Device = None,
-    threshold: Annotated[float, typer.Option(min=0.0, max=1.0, help="On the probability.")] = 0.5,
+    threshold: Annotated[
+        Optional[float],
+        typer.Option(
+            min=0.0, max=1.0, help="On the probability; without it the checkpoint's note, else 0.5."
+        ),
+    ] = None,
+    people: Annotated[
+        Optional[str],
+        typer.Option(
+            help="Whose masks: all, each frame's largest, or who is the largest in the first frame "
+            "(reference); without it the checkpoint's note, else all."
+        ),
+    ] = None,
     overlay: Annotated[bool, typer.Option(help="Also write overlay.mp4.")] = False,
 ) -> None:
     """Find the people in your own video: one 0/255 mask per frame.
 
     Example: pdnet segment holiday.mp4 --overlay
     """
+    from pdnet.inference.folded import folded
     from pdnet.inference.video import segment_video
-    from pdnet.model.checkpoint import load_network
+    from pdnet.model.checkpoint import load_network, read_header
     from pdnet.model.device import choose_device
+    from pdnet.model.shipped import cutting_of, network_at_hand, terms_of
 
     if out is None and source.name in ("", ".."):
         raise InputError(
@@ -259,13 +279,50 @@ def segment(
         )
     name = source.name if source.is_dir() else source.stem
     folder = out or source.with_name(name + "-masks")
-    network = load_network(checkpoint).to(choose_device(device or "auto"))
+    chosen = checkpoint or network_at_hand()
+    about = read_header(chosen)
+    cutting = cutting_of(about, chosen)
+    network, place = load_network(chosen), choose_device(device or "auto")
+    network = folded(network) if place.type == "cpu" else network.to(place)
+    if checkpoint is None:
+        sys.stderr.write(f"network: {chosen} ({terms_of(about)})\n")
     count, announced = segment_video(
-        source, folder, network=network, threshold=threshold, overlay=overlay
+        source,
+        folder,
+        network=network,
+        threshold=cutting.threshold if threshold is None else threshold,
+        people=people or cutting.people,
+        overlay=overlay,
     )
     print(f"{count} masks in {folder}")
     if announced is not None and count < announced:
         sys.stderr.write(f"note: {source} announces {announced} frames, {count} could be read\n")
+
+
+@app.command()
+@one_line_errors
+def ship(
+    checkpoint: Annotated[Path, typer.Argument(help="A trained network.")],
+    *,
+    out: Annotated[Path, typer.Option("--out", "-o", help="File in half precision.")],
+    note: Annotated[
+        Optional[list[str]],
+        typer.Option(
+            help="key=value for the header, any number of times; `data` and `terms` must be there. "
+            '`segment` says how to cut: {"threshold": 0.5, "people": "all"}.'
+        ),
+    ] = None,
+) -> None:
+    """Write a network in half precision, at most 10 MB, with its data, terms and commit noted.
+
+    Example: pdnet ship models/pdnet.safetensors -o pdnet/weights/people.safetensors --note
+    data=voc,penn --note "terms=research and non-commercial use"
+    """
+    from pdnet.model.shipped import read_notes
+    from pdnet.model.shipped import ship as write
+
+    size = write(checkpoint, out, read_notes(note or []))
+    print(f"{out}: {size / 1e6:.2f} MB")
 
 
 bench = typer.Typer(

@@ -52,6 +52,12 @@ Rate = Annotated[float, Field(gt=0, le=1000)]
 Weight = Annotated[float, Field(ge=0, le=1e6)]
 Count = Annotated[int, Field(ge=1, le=10**6)]
 Processes = Annotated[int, Field(ge=0, le=1024)]
+Share = Annotated[float, Field(ge=0, le=1)]
+# a folder's name: Images/NAME
+SetName = Annotated[str, Field(max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+Original = Literal["coco_val2017", "coco_train2017", "voc2012", "penn_fudan", "davis"]
+Checksum = Annotated[str, Field(pattern=r"^(md5:[0-9a-fA-F]{32}|(sha256:)?[0-9a-fA-F]{64})$")]
+Licence = Annotated[int, Field(ge=1, le=8)]  # MSCOCO's numbers
 # a folder's name: results/ablation/NAME
 VariantName = Annotated[str, Field(max_length=60, pattern=r"^[a-z0-9][a-z0-9_-]*$")]
 
@@ -66,15 +72,24 @@ class Section(BaseModel):
 class DataConfig(Section):
     """Where the clips and the single images come from."""
 
-    source: Literal["sample", "mvps", "davis", "pp_humanseg14k"]
+    source: Literal["sample", "mvps", "davis", "pp_humanseg14k", "people"]
     root: Text | None = None  # the source's tree on this machine; read, linked, never copied
+    # people: trees of clips (MVPS layout) and photographs (images/SET/{img,mask}) below root
+    trees: Annotated[list[Text], AfterValidator(_unique)] = []
     # davis: archive to fetch when there is no root
     url: Annotated[Text, Field(pattern=r"^https?://[^\s/]+/\S*$")] | None = None
     sha256: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")] | None = None  # of that archive
-    image_sets: Annotated[
-        list[Literal["sample", "eg1800", "supervisely", "coco_person"]], AfterValidator(_unique)
-    ] = []
-    image_root: Text | None = None  # folder that holds EG1800/, SuperviselyPerson/, coco/ ...
+    # sample, eg1800, supervisely, coco_person, or any folder SET/{img,mask} by its name
+    image_sets: Annotated[list[SetName], AfterValidator(_unique)] = []
+    image_root: Text | None = None  # folder that holds EG1800/, SuperviselyPerson/, coco/, SET/ ...
+    # public originals that are fetched: clips (davis), or sets of single images
+    originals: Annotated[list[Original], AfterValidator(_unique)] = []
+    # in place of an original's scheme and host: a local copy of what lies there
+    mirror: Annotated[Text, Field(pattern=r"^https?://[^\s/]+[^\s]*$")] | None = None
+    # file's name -> md5:... or sha256:..., where the project knows none or a mirror packed anew
+    checksums: dict[Text, Checksum] = {}
+    # of MSCOCO's pictures: ids to keep, null for all; names in docs/data-card.md
+    licences: Annotated[list[Licence], AfterValidator(_unique)] | None = None
     sample_images: int = Field(160, ge=0, le=10**6)  # single images that the sample renders
 
 
@@ -93,6 +108,8 @@ class ModelConfig(Section):
     weights: Text = "imagenet"  # imagenet, none, or a file
     # height, width; YAML and JSON have lists alone
     input_size: tuple[Side, Side] = Field((480, 480), strict=False)
+    # a frame fills the input, its aspect lost, or keeps its aspect with the input's short side
+    fit: Literal["stretch", "aspect"] = "stretch"
     interaction: Literal["ipda", "none"] = "ipda"
     parts: int = Field(5, ge=1, le=64)
     fusion: Literal["multiply", "add"] = "multiply"
@@ -162,7 +179,8 @@ class TrainConfig(Section):
     batch_size: int = Field(4, ge=1, le=1024)
     # what they train: methods in docs/presets.md
     image_steps: Literal["ours", "official", "all", "none"] = "ours"
-    image_every: Count = 2  # video steps after each image step
+    image_every: Count = 2  # video steps after each run of image steps
+    image_run: Count = 1  # image steps in a row
     lr_image: Rate = 2.5e-4
     lr_video_backbone: Rate = 2.5e-5
     lr_video_heads: Rate = 2.5e-3
@@ -175,10 +193,28 @@ class TrainConfig(Section):
     start: Text | None = None  # a checkpoint whose encoder is taken over
     # only IPDA, fusion and head learn; for short ablations on one encoder
     freeze_encoder: bool = False
+    optimiser: Literal["sgd", "adamw"] = "sgd"
+    schedule: Literal["poly", "cosine"] = "poly"
+    warmup: int = Field(0, ge=0, le=10**6)  # steps in which the rates rise from 0
+    accumulate: int = Field(1, ge=1, le=1024)  # batches whose gradients make one step
+    ema: float = Field(0.0, ge=0, lt=1)  # decay of the averaged weights; 0: the last weights
+    # how often a clip or a set of single images is drawn, others 1; 0 leaves it out
+    sample_weights: dict[Text, Annotated[float, Field(ge=0, le=100)]] = {}
+    # of a single image: itself as its reference, another warp of it, or a moved person (docs)
+    image_reference: Literal["same", "warp", "paste", "mixed"] = "same"
     crop: float = Field(0.125, ge=0, le=0.5)  # more leaves nothing of a small frame
+    # Beyond the paper's crop and flip, 0 is none. `model.fit: aspect` crops by zoom instead.
+    zoom: float = Field(0.0, ge=0, le=3)  # the picture shrinks and grows by up to 1 + zoom
+    rotation: float = Field(0.0, ge=0, le=180)  # degrees either way
+    colour: Share = 0.0  # strength of changes of brightness, contrast, saturation and hue
+    blur: Share = 0.0  # share of pictures that move or are out of focus
+    jpeg: Share = 0.0  # share of pictures that are compressed
+    cutout: Share = 0.0  # share of pictures of which a rectangle is hidden
     reference: Literal["first", "random"] = "first"
-    # training clips kept for validation
+    # clips kept for validation: of the training list, or of the evaluation's where that serves it
     holdout: Annotated[list[Text], AfterValidator(_unique)] = []
+    # share of each set of single images kept for validation
+    holdout_images: float = Field(0.0, ge=0, le=0.5)
     validate_every: Count = 1
     # at most this many frames of each held-back clip
     validation_frames: int | None = Field(None, ge=3, le=10**6)
@@ -191,6 +227,8 @@ class EvaluateConfig(Section):
     """Prediction and scoring."""
 
     threshold: float = Field(0.5, gt=0, lt=1)
+    # whose mask: all people, the largest, or those connected to the first frame's largest
+    people: Literal["all", "largest", "reference"] = "all"
     set: Literal["train", "val"] = "val"
     include_first_last: bool = False
     reference: Literal["first", "first+previous_k", "random", "every_n"] = "first"
@@ -250,6 +288,7 @@ class MachineConfig(Section):
 
     workers: Processes = 0  # for files; 0: every core
     loader_workers: Processes = 0  # that load training batches; 0: the main one
+    cache_gib: float = Field(0.0, ge=0, le=4096)  # of decoded pictures, in each loading process
     threads: Processes = 0  # CPU threads of torch; 0: its own choice
     device: Annotated[Text, Field(max_length=40)] = "auto"  # auto, cpu, cuda, cuda:1 ...
 

@@ -133,15 +133,15 @@ def _told(result: Result, done: Callable[[Result], None] | None) -> Result:
 
 
 def _one_thread() -> None:
-    _die_with_parent()
+    die_with_parent()
     import cv2
 
     # the pool has a process a core already: threads inside them would only wait for each other
     cv2.setNumThreads(1)
 
 
-def _die_with_parent() -> None:
-    """A worker must not write on when its command was killed; Linux alone offers this."""
+def die_with_parent() -> None:
+    """For a worker process: it must not write on when its command was killed; Linux alone offers this."""
     if sys.platform == "linux":
         import ctypes
 

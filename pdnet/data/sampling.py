@@ -1,103 +1,24 @@
-"""Clip sampling: which frame meets which reference, and the joint augmentation of both (paper,
+"""Clip sampling: which frame meets which reference, which pictures come in which order (paper,
 section 5.1).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
-import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from pdnet.data.images import read_frame, read_mask
+from pdnet.config import Config
+from pdnet.data.augment import Augmenter, Picture
+from pdnet.data.cache import PictureReader
 from pdnet.data.layout import Clip
+from pdnet.data.pairs import pasted_pair, warped_pair
 from pdnet.errors import InputError
 
-
-@dataclass(frozen=True)
-class Augmentation:
-    """One draw of crop and flip, the same for target, reference and masks.
-
-    Attributes:
-        top, left, height, width: of the crop, shares of the frame.
-        flip: mirrored.
-    """
-
-    top: float
-    left: float
-    height: float
-    width: float
-    flip: bool
-
-
-def draw_augmentation(rng: np.random.Generator, crop: float) -> Augmentation:
-    """Crops away 0 ... `crop` of height and of width at a random offset; flips with probability
-    1/2.
-    """
-    # independent draws: the aspect changes a little too, as in the authors' code
-    height, width = 1 - rng.uniform(0, crop, 2)
-    return Augmentation(
-        rng.uniform(0, 1 - height),
-        rng.uniform(0, 1 - width),
-        height,
-        width,
-        bool(rng.random() < 0.5),
-    )
-
-
-def apply(
-    image: np.ndarray, augmentation: Augmentation | None, size: tuple[int, int]
-) -> np.ndarray:
-    """Crop, flip and resize (bilinear, aspect ignored) to `size` (H, W); masks come as float and
-    stay soft.
-    """
-    if augmentation is not None:
-        h, w = image.shape[:2]
-        top, left = round(augmentation.top * h), round(augmentation.left * w)
-        bottom = top + max(1, round(augmentation.height * h))
-        right = left + max(1, round(augmentation.width * w))
-        image = image[top : min(bottom, h), left : min(right, w)]
-        if augmentation.flip:
-            image = image[:, ::-1]
-    # antialiased when it shrinks, plain bilinear when it enlarges
-    how = (
-        cv2.INTER_AREA
-        if size[0] < image.shape[0] and size[1] < image.shape[1]
-        else cv2.INTER_LINEAR
-    )
-    return cv2.resize(np.ascontiguousarray(image), size[::-1], interpolation=how)
-
-
-def frame_tensor(
-    frame: np.ndarray, size: tuple[int, int], augmentation: Augmentation | None = None
-) -> Tensor:
-    """(h, w, 3) uint8 RGB -> (3, H, W) float in 0..1."""
-    return torch.from_numpy(apply(frame, augmentation, size)).permute(2, 0, 1).float().div_(255)
-
-
-def mask_tensor(
-    mask: np.ndarray, size: tuple[int, int], augmentation: Augmentation | None = None
-) -> Tensor:
-    """(h, w) bool -> (1, H, W) float in 0..1, soft at the border."""
-    return torch.from_numpy(apply(mask.astype(np.float32), augmentation, size))[None]
-
-
-def _read_pair(image: Path, mask: Path) -> tuple[np.ndarray, np.ndarray]:
-    """A picture (h, w, 3) and its mask (h, w), which would else be stretched over each other.
-
-    Raises:
-        InputError: damaged, or of two sizes.
-    """
-    pixels, truth = read_frame(image), read_mask(mask)
-    (h, w), (height, width) = truth.shape, pixels.shape[:2]
-    if (h, w) != (height, width):
-        raise InputError(f"{mask}: mask is {w}x{h}, its frame {width}x{height}; export it again")
-    return pixels, truth
+NAMES = ("target", "mask"), ("reference", "reference_mask")
 
 
 class PairDataset(Dataset):
@@ -108,28 +29,24 @@ class PairDataset(Dataset):
 
     Args:
         clips: to sample from.
-        size: (H, W) of the network's input.
-        crop: see `draw_augmentation`; None turns augmentation off.
-        reference: `first` annotated frame of the clip (paper) or a `random` other one.
-        seed: of the draws.
+        config: `train.reference` is the `first` annotated frame of the clip (paper) or a `random`
+            one; `train` and `model` say how pictures are augmented and fit the input.
     """
 
-    def __init__(
-        self,
-        clips: Sequence[Clip],
-        *,
-        size: tuple[int, int],
-        crop: float | None,
-        reference: str,
-        seed: int,
-    ) -> None:
+    def __init__(self, clips: Sequence[Clip], config: Config) -> None:
         self.samples: list[tuple[Clip, str]] = []
         for clip in clips:
             self.samples += [(clip, stem) for stem in clip.frames]
-        self.size, self.crop, self.reference, self.seed = size, crop, reference, seed
+        self.reference, self.seed = config.train.reference, config.seed
+        self.augmenter = Augmenter(config.train, config.model)
+        self.reader = PictureReader(config.machine.cache_gib)
 
     def __len__(self) -> int:
         return len(self.samples)
+
+    def groups(self) -> list[str]:
+        """The clip of every sample."""
+        return [clip.name for clip, _ in self.samples]
 
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Tensor]:
         """(epoch, index) -> target, reference (3, H, W) in 0..1; mask, reference_mask (1, H, W)."""
@@ -142,41 +59,75 @@ class PairDataset(Dataset):
             else clip.frames[rng.integers(len(clip.frames))]
         )
         # one draw for both frames: another crop of the reference would look like motion
-        draw = None if self.crop is None else draw_augmentation(rng, self.crop)
-        pair = {}
-        for name, frame in (("", stem), ("reference_", other)):
-            image, mask = _read_pair(clip.frame(frame), clip.mask(frame))
-            pair["reference" if name else "target"] = frame_tensor(image, self.size, draw)
-            pair[name + "mask"] = mask_tensor(mask, self.size, draw)
-        return pair
+        geometry = self.augmenter.geometry(rng)
+        pictures = [self.reader.read(clip.frame(f), clip.mask(f)) for f in (stem, other)]
+        placed = [self.augmenter.placed(picture, geometry) for picture in pictures]
+        return _sample(self.augmenter.finished(rng, placed))
 
 
 class ImageDataset(Dataset):
-    """Single images of people for the image steps; target and reference are the image itself."""
+    """Single images of people for the image steps.
 
-    def __init__(
-        self,
-        pairs: Sequence[tuple[Path, Path]],
-        *,
-        size: tuple[int, int],
-        crop: float | None,
-        seed: int,
-    ) -> None:
-        self.pairs, self.size, self.crop, self.seed = pairs, size, crop, seed
+    Args:
+        pairs: an image and its mask each, in ROOT/SET/{img,mask}.
+        config: `train.image_reference` makes an image its own reference (`same`), another warp of
+            it (`warp`), its people moved before another image (`paste`), or either of the last two
+            by chance (`mixed`).
+    """
+
+    def __init__(self, pairs: Sequence[tuple[Path, Path]], config: Config) -> None:
+        self.pairs, self.seed = pairs, config.seed
+        self.how = config.train.image_reference
+        self.augmenter = Augmenter(config.train, config.model)
+        self.reader = PictureReader(config.machine.cache_gib)
 
     def __len__(self) -> int:
         return len(self.pairs)
 
+    def groups(self) -> list[str]:
+        """The set of every image."""
+        return [image.parent.parent.name for image, _ in self.pairs]
+
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Tensor]:
-        """(epoch, index) -> target (3, H, W) in 0..1 and mask (1, H, W)."""
+        """(epoch, index) -> target (3, H, W) in 0..1 and mask (1, H, W); with another reference
+        than itself also reference and reference_mask.
+        """
         epoch, index = key
         rng = np.random.default_rng((self.seed, 2, epoch, index))
-        draw = None if self.crop is None else draw_augmentation(rng, self.crop)
-        image, mask = _read_pair(*self.pairs[index])
-        return {
-            "target": frame_tensor(image, self.size, draw),
-            "mask": mask_tensor(mask, self.size, draw),
-        }
+        return _sample(self.augmenter.finished(rng, self._pictures(rng, index)))
+
+    def _pictures(self, rng: np.random.Generator, index: int) -> tuple[Picture, ...]:
+        picture = self.reader.read(*self.pairs[index])
+        if self.how == "same":
+            return (self.augmenter.placed(picture, self.augmenter.geometry(rng)),)
+        paste = self.how == "paste" or (self.how == "mixed" and rng.random() < 0.5)
+        if not paste:
+            return warped_pair(rng, self.augmenter, picture)
+        other = self.reader.read(*self.pairs[rng.integers(len(self.pairs))])
+        return pasted_pair(rng, self.augmenter, picture, other)
+
+
+def _sample(tensors: Sequence[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
+    """Images and masks, the target's first, under their names."""
+    named: dict[str, Tensor] = {}
+    for names, pair in zip(NAMES, tensors, strict=False):
+        named |= dict(zip(names, pair, strict=True))
+    return named
+
+
+def copies(groups: Sequence[str], weights: Mapping[str, float]) -> np.ndarray | None:
+    """How often each sample comes in a shuffle, by its clip's or set's weight; None where none
+    differs from 1.
+
+    Raises:
+        InputError: nothing is left.
+    """
+    if not any(weights.get(group, 1.0) != 1 for group in groups):
+        return None
+    wanted = np.array([weights.get(group, 1.0) for group in groups])
+    if not wanted.any():
+        raise InputError("train.sample_weights: every weight is 0; nothing is left to train on")
+    return wanted
 
 
 class EpochSampler:
@@ -193,6 +144,7 @@ class EpochSampler:
         epochs: of the training.
         seed, stream: of the draws; video and image samples are two streams.
         start: (epoch, batch) to begin with; a resumed training skips what it has had.
+        copies: of each sample in a shuffle; a fraction is the chance of one more. None: one each.
     """
 
     def __init__(
@@ -205,9 +157,10 @@ class EpochSampler:
         seed: int,
         stream: int,
         start: tuple[int, int],
+        copies: np.ndarray | None = None,
     ) -> None:
         self.samples, self.batch_size, self.steps, self.epochs = samples, batch_size, steps, epochs
-        self.seed, self.stream, self.start = seed, stream, start
+        self.seed, self.stream, self.start, self.copies = seed, stream, start, copies
 
     def __len__(self) -> int:
         return (self.epochs - self.start[0]) * self.steps - self.start[1]
@@ -219,11 +172,19 @@ class EpochSampler:
             rng = np.random.default_rng((self.seed, 10 + self.stream, epoch))
             wanted = self.steps * self.batch_size
             # several shuffles one after another, so that no sample comes twice before all came once
-            order = np.concatenate(
-                [rng.permutation(self.samples) for _ in range(-(-wanted // self.samples))]
-            )
+            order = self._shuffle(rng)
+            while len(order) < wanted:
+                order = np.concatenate([order, self._shuffle(rng)])
             for step in range(skip if epoch == first else 0, self.steps):
                 yield [
                     (epoch, int(i))
                     for i in order[step * self.batch_size : (step + 1) * self.batch_size]
                 ]
+
+    def _shuffle(self, rng: np.random.Generator) -> np.ndarray:
+        """Every sample once, or as often as its weight says, in random order."""
+        if self.copies is None:
+            return rng.permutation(self.samples)
+        whole = np.floor(self.copies).astype(int)
+        more = rng.random(self.samples) < self.copies - whole
+        return rng.permutation(np.repeat(np.arange(self.samples), whole + more))

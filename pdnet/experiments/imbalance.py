@@ -15,7 +15,8 @@ from pdnet.data.images import read_labels
 from pdnet.data.layout import Clip, read_tree
 from pdnet.experiments.measure import COARSE
 from pdnet.experiments.names import CONTROL, level_of, scene_of
-from pdnet.inference.segment import ClipSegmenter, clip_segmenter, walk
+from pdnet.inference.people import masks
+from pdnet.inference.segment import ClipSegmenter, clip_segmenter
 from pdnet.metrics.region_contour import region_similarity
 from pdnet.model import PDNet
 from pdnet.sample.body import PARTS, body_parts
@@ -41,7 +42,7 @@ def near_limbs(body_part: np.ndarray, reach: int) -> np.ndarray:
 
 
 def imbalance_rows(
-    network: PDNet, series: Path, *, threshold: float, control: bool
+    network: PDNet, series: Path, *, threshold: float, control: bool, people: str = "all"
 ) -> list[dict[str, Any]]:
     """Scores of a network on the imbalance series.
 
@@ -50,6 +51,7 @@ def imbalance_rows(
         series: the rendered series, or a folder that does not exist (then there are no rows).
         threshold: on the probability.
         control: also with a reference of another scene.
+        people: whose masks, see `inference.people.Cutter`.
 
     Returns:
         rows clip, level, J_limbs, J (shares); those of the control name their variant.
@@ -58,18 +60,21 @@ def imbalance_rows(
         return []
     clips = read_tree(series).clips("val")
     scenes = {scene_of(clip.name): clip for clip in clips}
+    how = {"threshold": threshold, "people": people}
     rows = []
     for clip in clips:
         row = {"clip": clip.name, "level": level_of(clip.name)}
-        rows.append(row | limb_scores(clip_segmenter(network, clip), clip, threshold))
+        rows.append(row | limb_scores(clip_segmenter(network, clip), clip, **how))
         if control:
             other = clip_segmenter(network, clip_after(scene_of(clip.name), scenes))
             row |= {"variant": f"full-{CONTROL}"}
-            rows.append(row | limb_scores(other, clip, threshold))
+            rows.append(row | limb_scores(other, clip, **how))
     return rows
 
 
-def limb_scores(segmenter: ClipSegmenter, clip: Clip, threshold: float) -> dict[str, float]:
+def limb_scores(
+    segmenter: ClipSegmenter, clip: Clip, *, threshold: float, people: str = "all"
+) -> dict[str, float]:
     """J of a clip of the series but its first frame: near its limbs (`J_limbs`) and everywhere
     (`J`).
     """
@@ -77,9 +82,9 @@ def limb_scores(segmenter: ClipSegmenter, clip: Clip, threshold: float) -> dict[
     whole: list[float] = []
     # the first frame is its own reference: nothing moved yet
     later: Sequence[str] = clip.frames[1:]
-    for seen in walk(segmenter, clip, later):
+    for seen, mask in masks(segmenter, clip, later, threshold=threshold, people=people):
         body = body_parts(read_labels(clip.parts(seen.stem))[::COARSE, ::COARSE])
-        found = seen.found.probability[::COARSE, ::COARSE] > threshold
+        found = mask[::COARSE, ::COARSE]
         truth = body >= 0
         # both masks are cut to the window: what happens elsewhere is in `J`
         window = near_limbs(body, round(LIMB_REACH * body.shape[0]))

@@ -12,7 +12,8 @@ import numpy as np
 from pdnet.config import EvaluateConfig
 from pdnet.data.images import read_labels, read_mask
 from pdnet.data.layout import Clip
-from pdnet.inference.segment import ClipSegmenter, Seen, walk
+from pdnet.inference.people import masks
+from pdnet.inference.segment import ClipSegmenter, Seen
 from pdnet.metrics.parts import agreement, identity, part_labels
 from pdnet.metrics.region_contour import ClipScore, frame_scores
 from pdnet.metrics.stability import clip_stability
@@ -50,17 +51,18 @@ def measure_clip(
         segmenter: where the references come from: this clip, or an unrelated one.
         clip: to segment.
         flows: the clip's `clip_flows`, which are the same for every network.
-        options: threshold, and which frames are scored.
+        options: threshold, whose masks, and which frames are scored.
     """
-    masks, values, parts = [], {}, _PartPixels()
-    for seen in walk(segmenter, clip):
-        masks.append(seen.found.probability > options.threshold)
-        values[seen.stem] = frame_scores(masks[-1], read_mask(clip.mask(seen.stem)))
+    found, values, parts = [], {}, _PartPixels()
+    how = {"threshold": options.threshold, "people": options.people}
+    for seen, mask in masks(segmenter, clip, **how):
+        found.append(mask)
+        values[seen.stem] = frame_scores(mask, read_mask(clip.mask(seen.stem)))
         parts.add(clip, seen)
     frames = clip.scored_frames(options.include_first_last)
     j, f = np.array([values[stem] for stem in frames]).T
     wide = [flow.astype(np.float32) for flow in flows]
-    return ClipMeasures(ClipScore(frames, j, f), clip_stability(masks, wide), parts.measures())
+    return ClipMeasures(ClipScore(frames, j, f), clip_stability(found, wide), parts.measures())
 
 
 class _PartPixels:

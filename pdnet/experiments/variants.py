@@ -145,7 +145,11 @@ def measure(network: PDNet, config: Config, name: str, *, places: Places, flows:
             rows["parts"].append({"clip": clip.name, **measured.parts})
     if name in COMPARED:
         rows["imbalance"] = imbalance_rows(
-            network, places.series, threshold=options.threshold, control=name == "full"
+            network,
+            places.series,
+            threshold=options.threshold,
+            control=name == "full",
+            people=options.people,
         )
     return rows
 

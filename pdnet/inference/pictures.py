@@ -7,21 +7,27 @@ import numpy as np
 from pdnet.data.images import read_frame, read_mask
 from pdnet.data.layout import Clip
 from pdnet.data.overlays import overlay_errors, overlay_mask, overlay_parts
+from pdnet.inference.people import masks
 from pdnet.inference.segment import clip_segmenter
 from pdnet.model import PDNet
 
 COLUMNS = ("frame", "truth", "prediction (green hit, orange missed, pink false)", "parts")
 
 
-def clip_row(network: PDNet, clip: Clip, index: int, threshold: float) -> list[np.ndarray]:
+def clip_row(
+    network: PDNet, clip: Clip, index: int, threshold: float, *, people: str = "all"
+) -> list[np.ndarray]:
     """Frame, truth, the prediction's errors and the parts of one frame: `COLUMNS`, each (H, W, 3)
     uint8.
+
+    The mask is the one that is scored: with `people: reference` the frames before it are segmented
+    too.
     """
     stem = clip.frames[index]
     frame, truth = read_frame(clip.frame(stem)), read_mask(clip.mask(stem))
-    found = clip_segmenter(network, clip).segment(index)
-    errors = overlay_errors(frame, found.probability > threshold, truth)
-    parts = frame
+    segmenter = clip_segmenter(network, clip)
+    [(seen, mask)] = masks(segmenter, clip, [stem], threshold=threshold, people=people)
+    errors, found, parts = overlay_errors(frame, mask, truth), seen.found, frame
     if found.part_masks is not None:
         parts = overlay_parts(frame, found.part_masks, found.probability)
     return [frame, overlay_mask(frame, truth), errors, parts]

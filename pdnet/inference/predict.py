@@ -11,7 +11,8 @@ from pdnet.base.files import write_image
 from pdnet.base.parallel import progress
 from pdnet.config import EvaluateConfig
 from pdnet.data.layout import Clip
-from pdnet.inference.segment import clip_segmenter, walk
+from pdnet.inference.people import masks
+from pdnet.inference.segment import clip_segmenter
 from pdnet.model import PDNet
 
 
@@ -27,10 +28,11 @@ def predict_clips(
     network: PDNet, clips: Sequence[Clip], out: Path, *, options: EvaluateConfig, seed: int = 0
 ) -> None:
     """Writes `<clip>/<frame>.png`, 0/255 at the frame's size; threshold on the native-size
-    probability.
+    probability, and of its pieces the people that `options.people` means.
     """
     how = {"policy": options.reference, "k": options.reference_k, "seed": seed}
+    cut = {"threshold": options.threshold, "people": options.people}
     for clip in progress(clips, "predict", unit="clip"):
-        for seen in walk(clip_segmenter(network, clip, **how), clip):
-            mask = np.where(seen.found.probability > options.threshold, 255, 0)
-            write_image(out / clip.name / f"{seen.stem}.png", mask.astype(np.uint8))
+        for seen, mask in masks(clip_segmenter(network, clip, **how), clip, **cut):
+            grey = np.where(mask, 255, 0).astype(np.uint8)
+            write_image(out / clip.name / f"{seen.stem}.png", grey)

@@ -8,7 +8,8 @@ import numpy as np
 
 from pdnet.data.images import read_mask
 from pdnet.data.layout import Clip
-from pdnet.inference.segment import ClipSegmenter, clip_segmenter, walk
+from pdnet.inference.people import masks
+from pdnet.inference.segment import ClipSegmenter, clip_segmenter
 from pdnet.metrics.region_contour import ClipScore, frame_scores
 from pdnet.model import PDNet
 
@@ -23,7 +24,12 @@ def spread(frames: Sequence[str], count: int | None) -> tuple[str, ...]:
 
 
 def score_clip(
-    segmenter: ClipSegmenter, clip: Clip, threshold: float, frames: Sequence[str]
+    segmenter: ClipSegmenter,
+    clip: Clip,
+    threshold: float,
+    frames: Sequence[str],
+    *,
+    people: str = "all",
 ) -> ClipScore:
     """J and F of a clip's frames.
 
@@ -31,18 +37,23 @@ def score_clip(
         segmenter: of the clip, or of another one whose frames serve as references.
         clip: with masks.
         threshold: on the probability.
-        frames: to score.
+        frames: to score, in the clip's order.
+        people: whose masks, see `inference.people.Cutter`.
     """
     values = []
-    for seen in walk(segmenter, clip, frames):
-        truth = read_mask(clip.mask(seen.stem))
-        values.append(frame_scores(seen.found.probability > threshold, truth))
+    for seen, mask in masks(segmenter, clip, frames, threshold=threshold, people=people):
+        values.append(frame_scores(mask, read_mask(clip.mask(seen.stem))))
     j, f = np.array(values).T
     return ClipScore(tuple(frames), j, f)
 
 
 def validate(
-    network: PDNet, clips: Sequence[Clip], *, threshold: float, frames: int | None
+    network: PDNet,
+    clips: Sequence[Clip],
+    *,
+    threshold: float,
+    frames: int | None,
+    people: str = "all",
 ) -> dict[str, float]:
     """Mean over clips of J&F, J and F, in shares; the first frame is the reference.
 
@@ -51,6 +62,7 @@ def validate(
         clips: with masks.
         threshold: on the probability.
         frames: at most this many of a clip's scored frames; None takes all.
+        people: whose masks; `reference` segments the frames between the chosen ones too.
     """
     was_training = network.training
     # batch norms use what training remembered, as at test time
@@ -58,6 +70,7 @@ def validate(
     rows = []
     for clip in clips:
         chosen = spread(clip.scored_frames(), frames)
-        rows.append(score_clip(clip_segmenter(network, clip), clip, threshold, chosen).row())
+        segmenter = clip_segmenter(network, clip)
+        rows.append(score_clip(segmenter, clip, threshold, chosen, people=people).row())
     network.train(was_training)
     return {name: float(np.mean([row[name] for row in rows])) for name in MEANS}

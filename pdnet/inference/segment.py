@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pdnet.data.fit import frame_tensor, input_shape
 from pdnet.data.images import read_frame
 from pdnet.data.layout import Clip
-from pdnet.data.sampling import frame_tensor
 from pdnet.errors import InputError
 from pdnet.model import PDNet
 from pdnet.model.blocks import resize
@@ -92,7 +92,8 @@ class ClipSegmenter:
         self._memories: OrderedDict[int, Memory | None] = OrderedDict()
 
     def _input(self, frame: np.ndarray) -> Tensor:
-        image = frame_tensor(frame, self.network.config.input_size)[None].to(self.device)
+        size = input_shape(self.network.config, frame.shape[:2])
+        image = frame_tensor(frame, size)[None].to(self.device)
         return self.network.encoder.normalise(image)
 
     def _remember(self, index: int) -> Memory | None:

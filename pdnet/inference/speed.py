@@ -11,9 +11,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
+from pdnet.data.fit import frame_tensor, input_shape
 from pdnet.data.images import read_frame
 from pdnet.data.layout import Clip
-from pdnet.data.sampling import frame_tensor
+from pdnet.inference.people import Cutter
 from pdnet.inference.segment import ClipSegmenter
 from pdnet.model import PDNet
 from pdnet.model.blocks import resize
@@ -23,7 +24,7 @@ WARM_UP = 3  # frames that do not count: kernels are chosen, memory is taken
 
 @torch.inference_mode()
 def measure_speed(
-    network: PDNet, clip: Clip, *, frames: int, threshold: float
+    network: PDNet, clip: Clip, *, frames: int, threshold: float, people: str = "all"
 ) -> dict[str, float | str | int]:
     """Frames per second, batch 1, reference cached, after a warm-up; medians over `frames` frames.
 
@@ -33,18 +34,19 @@ def measure_speed(
     device = next(network.parameters()).device
     stems = [clip.frames[i % len(clip.frames)] for i in range(frames + WARM_UP)]
     first = read_frame(clip.frame(clip.frames[0]))
-    image = frame_tensor(first, network.config.input_size)[None].to(device)
+    image = frame_tensor(first, input_shape(network.config, first.shape[:2]))[None].to(device)
     memory = network.encode_reference(network.encoder.normalise(image))
     segmenter = ClipSegmenter(network, lambda _: first, 1)
+    cut = Cutter(people, threshold=threshold)
 
     def model_only(_: str) -> None:
         output = network.segment(network.encoder.normalise(image), memory)
         resize(output.logits, first.shape[:2])
 
     def end_to_end(stem: str) -> None:
-        _ = segmenter.segment(0, read_frame(clip.frame(stem))).probability > threshold
+        cut.mask(segmenter.segment(0, read_frame(clip.frame(stem))).probability)
 
-    height, width = network.config.input_size
+    height, width = input_shape(network.config, first.shape[:2])
     return {
         "fps_model": 1 / _median_seconds(model_only, stems, device),
         "fps_end_to_end": 1 / _median_seconds(end_to_end, stems, device),

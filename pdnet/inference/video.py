@@ -21,6 +21,7 @@ from pdnet.data.layout import IMAGE_SUFFIXES, images_by_stem, twins
 from pdnet.data.overlays import overlay_mask
 from pdnet.errors import InputError
 from pdnet.inference.mask_folder import OVERLAY, MaskFolder
+from pdnet.inference.people import Cutter
 from pdnet.inference.segment import ClipSegmenter
 from pdnet.model import PDNet
 
@@ -101,7 +102,13 @@ def _decoded(
 
 
 def segment_video(
-    source: Path, out: Path, *, network: PDNet, threshold: float = 0.5, overlay: bool = False
+    source: Path,
+    out: Path,
+    *,
+    network: PDNet,
+    threshold: float = 0.5,
+    people: str = "all",
+    overlay: bool = False,
 ) -> tuple[int, int | None]:
     """Writes a mask per frame, with the first frame as reference; memory stays bounded on any
     length.
@@ -113,17 +120,20 @@ def segment_video(
         out: folder for `<frame>.png` and `overlay.mp4`, apart from the input.
         network: trained, in evaluation mode, on its device.
         threshold: in 0..1, on the probability at native size.
+        people: whose masks, see `inference.people.Cutter`.
         overlay: also write a video with the masks on the frames.
 
     Returns:
         the number of frames, and how many the input announces (None where it does not).
 
     Raises:
-        InputError: an input that cannot be read; `out` overlaps it, is in use, or holds files that
-            are no earlier run's. Nothing is written then, but the masks before a damaged frame.
+        InputError: no such `threshold` or `people`; an input that cannot be read; `out` overlaps
+            it, is in use, or holds files that are no earlier run's. Nothing is written then, but
+            the masks before a damaged frame.
     """
     if not 0 <= threshold <= 1:
         raise InputError(f"--threshold {threshold}: expected a probability in 0..1")
+    cut = Cutter(people, threshold=threshold)
     _refuse_overlap(source, out)
     video = read_video(source)
     film = _overlay(out / OVERLAY, video.rate) if overlay else nullcontext()
@@ -131,7 +141,7 @@ def segment_video(
     with only_writer(out), MaskFolder(out, overlay, video.names) as record, film as add:
         # one frame at a time: an hour of film must not be held in memory
         steps = progress(video.frames, "segment", total=video.announced, unit="frame")
-        for name, frame, mask in _masks(steps, network, threshold):
+        for name, frame, mask in _masks(steps, network, cut):
             if add is not None:
                 # first, so that a size that H.264 does not have is refused before a mask is written
                 add(overlay_mask(frame, mask))
@@ -144,7 +154,7 @@ def segment_video(
 
 
 def _masks(
-    frames: Iterator[tuple[str, np.ndarray]], network: PDNet, threshold: float
+    frames: Iterator[tuple[str, np.ndarray]], network: PDNet, cut: Cutter
 ) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     """Every frame's name, picture and (H, W) bool mask."""
     segmenter = None
@@ -152,7 +162,7 @@ def _masks(
         if segmenter is None:
             # the first frame is the only reference, so the clip's length need not be known
             segmenter = ClipSegmenter(network, lambda _, first=frame: first, 1)
-        yield name, frame, segmenter.segment(0, frame).probability > threshold
+        yield name, frame, cut.mask(segmenter.segment(0, frame).probability)
 
 
 def _refuse_overlap(source: Path, out: Path) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
+from torch import Tensor
 
 from pdnet.base.files import write_atomically
 from pdnet.base.parameters_file import shown
@@ -18,21 +20,59 @@ from pdnet.model import PDNet
 from pdnet.model.weights import check_entries
 
 FORMAT = "pdnet-1"
+# as a header's `weights` names them; a header without it means single precision
+PRECISIONS = {"float32": torch.float32, "float16": torch.float16}
 
 
-def save_network(network: PDNet, path: Path, notes: dict[str, str] | None = None) -> None:
+def save_network(
+    network: PDNet,
+    path: Path,
+    notes: Mapping[str, Any] | None = None,
+    *,
+    half: bool = False,
+) -> None:
     """Writes a network so that the file alone rebuilds it.
 
     Args:
         network: to save.
         path: a .safetensors file; replaced atomically.
-        notes: more text for the header (run id, profile, epoch).
+        notes: more for the header (run id, profile, epoch, terms), what JSON can hold.
+        half: half precision: half the size, each value rounded to 11 binary digits.
+
+    Raises:
+        InputError: see `packed`; nothing is written then.
+    """
+    content = packed(network, notes, half=half)
+    write_atomically(path, lambda temporary: temporary.write_bytes(content))
+
+
+def packed(network: PDNet, notes: Mapping[str, Any] | None = None, *, half: bool = False) -> bytes:
+    """A checkpoint's content; see `save_network`.
+
+    Raises:
+        InputError: a value that half precision does not reach; it is named.
     """
     about = {**(notes or {}), "format": FORMAT, "model": network.config.model_dump(mode="json")}
-    # one entry: safetensors writes several in an order that differs from run to run
-    header = {"pdnet": json.dumps(about, sort_keys=True)}
     state = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
-    write_atomically(path, lambda temporary: save_file(state, temporary, metadata=header))
+    if half:
+        about["weights"] = "float16"
+        state = {key: _halved(key, value) for key, value in state.items()}
+    # one entry: safetensors writes several in an order that differs from run to run
+    return save(state, {"pdnet": json.dumps(about, sort_keys=True)})
+
+
+def _halved(name: str, value: Tensor) -> Tensor:
+    """A tensor in half precision; counters stay integers."""
+    if not value.is_floating_point():
+        return value
+    most = torch.finfo(torch.float16).max
+    # larger ones would become infinite, and a network that has one finds nobody
+    if value.numel() and not value.abs().max() <= most:
+        raise InputError(
+            f"entry '{name}' reaches {value.abs().max():.3g}, half precision only {most:.0f}; keep "
+            "this network in single precision"
+        )
+    return value.half()
 
 
 def read_header(path: Path) -> dict[str, Any]:
@@ -63,29 +103,44 @@ def read_header(path: Path) -> dict[str, Any]:
 
 
 def load_network(path: Path) -> PDNet:
-    """Rebuilds a network from its checkpoint, in evaluation mode, on the CPU.
+    """Rebuilds a network from its checkpoint, in evaluation mode, in single precision, on the CPU.
 
     Raises:
         InputError: see `read_header`; or the header's parameters make no network, or the weights
             are not its own, whole and finite.
     """
-    values = read_header(path).get("model")
+    about = read_header(path)
+    values = about.get("model")
     try:
         if not isinstance(values, dict):
             raise InputError("its header has no parameters of a model")
         config = checked("model", **values)
+        precision = _precision(about)
         state = load_file(path)
         # a network without memory: a header that asks for more than the file holds costs nothing
         with torch.device("meta"):
             wanted = PDNet(config).state_dict()
-        check_entries(state, wanted)
+        check_entries(state, {key: _of(precision, value) for key, value in wanted.items()})
     except (InputError, SafetensorError) as error:
         raise InputError(
             f"{path}: damaged checkpoint ({shown(error, 300)}); train or fetch it again"
         ) from error
     network = PDNet(config)
+    # which turns every value into the type that the network has
     network.load_state_dict(state)
     return network.eval().to(memory_format=torch.channels_last)  # faster on a CPU, the same numbers
+
+
+def _precision(about: Mapping[str, Any]) -> torch.dtype:
+    """Of the floats in a file, by its header."""
+    name = about.get("weights", "float32")
+    if not isinstance(name, str) or name not in PRECISIONS:
+        raise InputError(f"weights of {shown(repr(name))}; known: {', '.join(PRECISIONS)}")
+    return PRECISIONS[name]
+
+
+def _of(precision: torch.dtype, value: Tensor) -> Tensor:
+    return value.to(precision) if value.is_floating_point() else value
 
 
 def take_encoder(network: PDNet, path: Path) -> None:

@@ -20,6 +20,7 @@ from pdnet.errors import InputError
 from pdnet.experiments.names import NAMES
 from pdnet.experiments.statistics import SIGNIFICANT
 from pdnet.experiments.tables import imbalance_gains, read_variants
+from pdnet.inference.people import masks
 from pdnet.inference.segment import clip_segmenter
 from pdnet.metrics.stability import flow_back
 from pdnet.model.checkpoint import load_network
@@ -54,7 +55,13 @@ def seeds_figure(variants: Path) -> Figure:
 
 
 def losses_figure(
-    data: Path, variants: Path, count: int = 3, *, threshold: float, set_name: str = "val"
+    data: Path,
+    variants: Path,
+    count: int = 3,
+    *,
+    threshold: float,
+    people: str = "all",
+    set_name: str = "val",
 ) -> Figure:
     """Figure 9: parts (upper rows) and errors (lower rows) of the networks of Table 3 on the same
     frames.
@@ -74,10 +81,11 @@ def losses_figure(
         )
         upper, lower = [frame], [overlay_errors(frame, truth, truth)]
         for network in networks.values():
-            result = clip_segmenter(network, clip).segment(index)
+            stem, how = clip.frames[index], {"threshold": threshold, "people": people}
+            [(seen, mask)] = masks(clip_segmenter(network, clip), clip, [stem], **how)
             # parts are shown inside the true mask, so that a weak mask does not hide them
-            upper.append(overlay_parts(frame, result.part_masks, truth.astype(float)))
-            lower.append(overlay_errors(frame, result.probability > threshold, truth))
+            upper.append(overlay_parts(frame, seen.found.part_masks, truth.astype(float)))
+            lower.append(overlay_errors(frame, mask, truth))
         rows += [upper, lower]
         labels += [clip.name.replace("/", "\n"), ""]
     return tile(rows, ["frame / truth", *(NAMES.get(n, n) for n in names)], labels, height=1.6)

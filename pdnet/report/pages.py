@@ -144,6 +144,7 @@ def _job(config: Config, name: str) -> tuple[Path, Path, dict[str, Any]]:
         parameters["set_name"] = config.evaluate.set
     if name in CUT_PICTURES:
         parameters["threshold"] = config.evaluate.threshold
+        parameters["people"] = config.evaluate.people
     if name == "report":
         parameters["best_worst"] = config.report.best_worst
     if name == "parts":

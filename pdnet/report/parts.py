@@ -11,15 +11,16 @@ import pandas as pd
 import torch
 from matplotlib.figure import Figure
 
+from pdnet.data.fit import frame_tensor, input_shape
 from pdnet.data.images import read_frame
 from pdnet.data.layout import Clip, read_tree
 from pdnet.data.overlays import overlay_parts, part_palette
-from pdnet.data.sampling import frame_tensor
 from pdnet.errors import InputError
 from pdnet.inference.segment import clip_segmenter
 from pdnet.metrics.stability import flow_back
 from pdnet.model import PDNet
 from pdnet.model.checkpoint import load_network
+from pdnet.model.ipda import Parts
 from pdnet.report.figures import style, tile
 
 
@@ -72,6 +73,14 @@ def over_time_figure(network: PDNet, clips: list[Clip], count: int = 5) -> Figur
 
 
 @torch.inference_mode()
+def _parts(network: PDNet, frame: np.ndarray) -> Parts:
+    """A frame's parts, whatever its reference."""
+    image = frame_tensor(frame, input_shape(network.config, frame.shape[:2]))[None]
+    appearance, _ = network.encoder(network.encoder.normalise(image), False)
+    return network.decoupling(appearance)
+
+
+@torch.inference_mode()
 def attention_figure(
     network: PDNet, clip: Clip, index: int, at: tuple[float, float] | None = None
 ) -> Figure:
@@ -83,14 +92,8 @@ def attention_figure(
         index: of the target frame.
         at: (x, y) in shares of width and height; None takes the surest portrait pixel.
     """
-    size = network.config.input_size
     frames = [read_frame(clip.frame(clip.frames[i])) for i in (index, 0)]
-    target, reference = (
-        network.decoupling(
-            network.encoder(network.encoder.normalise(frame_tensor(f, size)[None]), False)[0]
-        )
-        for f in frames
-    )
+    target, reference = (_parts(network, frame) for frame in frames)
     weights = network.attention.weights(target, network.attention.remember(reference))[
         0, 0
     ]  # (p, n, n)

@@ -106,6 +106,7 @@ def clips_figure(
     which: str,
     count: int,
     threshold: float,
+    people: str = "all",
     set_name: str = "val",
 ) -> Figure:
     """The `best` or `worst` clips: their median frame by J&F with truth, errors and part map.
@@ -117,6 +118,7 @@ def clips_figure(
         which: `best` or `worst`.
         count: how many clips.
         threshold: on the probability.
+        people: whose masks, as in the evaluation.
         set_name: split.
     """
     table = clip_table(results, set_name)
@@ -131,6 +133,6 @@ def clips_figure(
         # successes
         pick = int(np.argmin(both)) if which == "worst" else int(np.argsort(both)[len(both) // 2])
         index = clips[name].frames.index(scores[name]["frames"][pick])
-        rows.append(clip_row(network, clips[name], index, threshold))
+        rows.append(clip_row(network, clips[name], index, threshold, people=people))
         labels.append(f"{name}\nframe {clips[name].frames[index]}, J&F {100 * both[pick]:.1f}")
     return tile(rows, ("frame", "truth", "green hit, orange missed, pink false", "parts"), labels)

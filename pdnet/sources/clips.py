@@ -4,29 +4,46 @@ links wherever bytes can stay as they are.
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path, PurePosixPath
 
-from pdnet.base.manifest import Hashes, Unit, bring, link_unit, recipe, text_unit, vouch
+from pdnet.base.manifest import Hashes, Unit, bring, link_unit, recipe
 from pdnet.base.parallel import progress
-from pdnet.config import OUTPUTS, Config
-from pdnet.data.layout import IMAGE_SUFFIXES, SETS, check, read_tree
+from pdnet.config import OUTPUTS, Config, DataConfig
+from pdnet.data.layout import SETS, check, read_tree
 from pdnet.data.lists import read_lines
 from pdnet.errors import InputError
 from pdnet.sample.render import clip_units, image_units, read_scenes
 from pdnet.sources.fetch import fetch
 from pdnet.sources.image_sets import (
     code_of_masks,
+    find_set,
     image_set_units,
     say_counts,
     write_binary_mask,
 )
+from pdnet.sources.originals import (
+    ORIGINALS,
+    address,
+    folder_with,
+    original_image_units,
+    sets_of_originals,
+)
+from pdnet.sources.trees import (
+    Clips,
+    composed,
+    folder_units,
+    has_clips,
+    mvps_clips,
+    named_trees,
+    refuse_own_folder,
+)
 from pdnet.sources.unpack import unpacked
 
-DAVIS_URL = "https://data.vision.ee.ethz.ch/csergi/share/davis/DAVIS-2017-trainval-480p.zip"
+SAMPLE = "sample"  # among trees and image sets: what this project renders
+
 # sequences of DAVIS-2016 whose foreground holds a person; the others have none
 DAVIS_PEOPLE = {
     "train": [
@@ -67,54 +84,114 @@ def download(config: Config, source: Path, raw: Path) -> None:
     """Brings the clips and single images that `config.data` names to `raw` and checks them.
 
     Args:
-        config: `data.source` chooses: sample, mvps, davis or pp_humanseg14k.
+        config: `data.source` chooses: sample, mvps, davis, pp_humanseg14k or people.
         source: what `data.dvc` tracks: the sample's scene scripts, or an owner's tree.
         raw: MVPS layout; it then holds what a cold rebuild gives, whatever it held before.
 
     Raises:
         InputError: nothing there, a broken tree (what is wrong, up to 20 lines), an owner's folder
-            that is one of this project's, or what `bring` refuses.
+            that is one of this project's, two clips of one name, or what `bring` refuses.
     """
-    data, workers = config.data, config.machine.workers
-    for name, folder in (("data.root", data.root), ("data.image_root", data.image_root)):
-        if folder is not None:
-            refuse_own_folder(name, Path(folder), (raw, *OUTPUTS))
-    hashes = Hashes(raw)
-    units = _clip_units(config, source, raw, hashes)
-    if "sample" in data.image_sets:
+    data, trees = config.data, _trees(config.data)
+    _refuse_what_cannot_be(data, trees, raw)
+    hashes, archives = Hashes(raw), raw.parent / "archives"
+    clips = _clips(config, source=source, archives=archives, trees=trees, hashes=hashes)
+    if "davis" in data.originals:
+        clips["the original DAVIS"] = davis_clips(_davis_root(archives, data), hashes)
+    units = composed(clips)
+    if SAMPLE in data.image_sets:
         units += image_units(data.sample_images, seed=config.seed)
-    others = [name for name in data.image_sets if name != "sample"]
-    units += image_set_units(others, root=data.image_root, hashes=hashes)
-    bring(raw, units, "bring clips and images", hashes=hashes, workers=workers)
-    say_counts(others, raw)
+    others = [name for name in data.image_sets if name != SAMPLE]
+    units += _image_sets(data, others, list(trees.values()), hashes=hashes)
+    units += original_image_units(data, archives, hashes)
+    what, workers = "bring clips and images", config.machine.workers
+    bring(raw, units, what, hashes=hashes, workers=workers)
+    say_counts([*others, *sets_of_originals(data)], raw)
     check(read_tree(raw))
 
 
-def _clip_units(config: Config, source: Path, raw: Path, hashes: Hashes) -> list[Unit]:
+def _trees(data: DataConfig) -> dict[str, Path]:
+    """The folders that `data.trees` names, by name; the sample has none."""
+    names = [name for name in data.trees if name != SAMPLE]
+    if data.source != "people" or not names:
+        return {}
+    if data.root is None:
+        raise InputError(
+            f"data.root: not set; set it to the folder that holds {', '.join(names)} (data.trees)"
+        )
+    return named_trees(Path(data.root), names)
+
+
+def _refuse_what_cannot_be(data: DataConfig, trees: Mapping[str, Path], raw: Path) -> None:
+    """Refuses parameters that contradict each other, and this project's own folders."""
+    owners = {"data.root": data.root, "data.image_root": data.image_root}
+    for name, folder in (*owners.items(), *(("data.trees", tree) for tree in trees.values())):
+        if folder is not None:
+            refuse_own_folder(name, Path(folder), (raw, *OUTPUTS))
+    fetched_sets = sets_of_originals(data)
+    if data.licences is not None and "coco_person" not in (*data.image_sets, *fetched_sets):
+        raise InputError(
+            "data.licences: no picture of MSCOCO is asked for; name coco_person in "
+            "data.image_sets or coco_val2017 in data.originals, or set it to null"
+        )
+    clips_of_trees = SAMPLE in data.trees or any(map(has_clips, trees.values()))
+    if data.source == "people" and not clips_of_trees and "davis" not in data.originals:
+        raise InputError(
+            "data.trees: no clips; name a tree that has some (ImageSets/), or davis in "
+            "data.originals"
+        )
+
+
+def _clips(
+    config: Config, *, source: Path, archives: Path, trees: Mapping[str, Path], hashes: Hashes
+) -> dict[str, Clips]:
+    """The clips of what `data.source` names, by what a reader knows each part by."""
     kind, root = config.data.source, config.data.root
     if kind == "sample":
-        return clip_units(read_scenes(_scenes(source)))
+        return {"the sample": sample_clips(_scenes(source))}
     if kind == "mvps":
-        return mvps_units(_root(config, source), hashes)
+        return {"data.root": mvps_clips(_root(config, source), hashes)}
     if kind == "davis":
-        tree = _root(config, source) if root else _fetched_davis(config, raw)
-        return (mvps_units if (tree / "Keyframes").is_dir() else davis_units)(tree, hashes)
-    return pp_humanseg_units(_root(config, source), hashes)
+        tree = _root(config, source) if root else _davis_root(archives, config.data)
+        read = mvps_clips if (tree / "Keyframes").is_dir() else davis_clips
+        return {"data.root": read(tree, hashes)}
+    if kind == "pp_humanseg14k":
+        return {"data.root": pp_humanseg_clips(_root(config, source), hashes)}
+    found: dict[str, Clips] = {}
+    for name in progress(config.data.trees, "read trees", unit="tree"):
+        if name == SAMPLE:
+            found["the sample"] = sample_clips(_scenes(source), evaluated=False)
+        elif has_clips(trees[name]):
+            found[str(trees[name])] = mvps_clips(trees[name], hashes)
+    return found
 
 
-def refuse_own_folder(name: str, folder: Path, ours: Sequence[Path]) -> None:
-    """Refuses an owner's folder that is, or lies in, a folder that this project writes.
+def _image_sets(
+    data: DataConfig, names: Sequence[str], trees: Sequence[Path], *, hashes: Hashes
+) -> list[Unit]:
+    """Sets of single images, of `data.image_root` or, without one, of the trees of people."""
+    if data.source != "people" or data.image_root is not None:
+        return image_set_units(names, root=data.image_root, hashes=hashes, licences=data.licences)
+    units: list[Unit] = []
+    for name in progress(names, "read image sets", unit="set"):
+        root = find_set(name, [tree / "images" for tree in trees])
+        units += image_set_units([name], root=str(root), hashes=hashes, licences=data.licences)
+    return units
 
-    Raises:
-        InputError: it does, perhaps through a link.
+
+def sample_clips(scenes: Path, *, evaluated: bool = True) -> Clips:
+    """The embedded sample's rendered clips.
+
+    Args:
+        scenes: their scripts.
+        evaluated: without it the evaluation clips stay out. Beside clips of real people the
+            rendered ones only train: a score there would say nothing of real footage.
     """
-    place = Path(os.path.realpath(folder))
-    for out in ours:
-        if place.is_relative_to(os.path.realpath(out)):
-            raise InputError(
-                f"{name}: {folder} lies in {out}, which the pipeline writes; nothing was touched. "
-                "Name the data set's own folder, or move it out of there"
-            )
+    scripts = [script for script in read_scenes(scenes) if evaluated or script.split == "train"]
+    # the renderer lists its own splits; here they may be a part of longer lists
+    files = [unit for unit in clip_units(scripts) if not unit.files[0].startswith("ImageSets/")]
+    names = {split: [script.name for script in scripts if script.split == split] for split in SETS}
+    return Clips(files, names)
 
 
 def _scenes(source: Path) -> Path:
@@ -128,61 +205,17 @@ def _root(config: Config, source: Path) -> Path:
     return root
 
 
-def folder_units(source: Path, target: str, hashes: Hashes) -> list[Unit]:
-    """Links to the images of a folder, at `target` below the tree's root."""
-    files = [
-        file
-        for file in sorted(source.iterdir())
-        if file.suffix.lower() in IMAGE_SUFFIXES and file.name[0] != "."
-    ]
-    hashes.learn(files)
-    return [link_unit(f"{target}/{file.name}", file, hashes) for file in files]
+def _davis_root(archives: Path, data: DataConfig) -> Path:
+    """Where DAVIS lies once it is fetched, from `data.url` or else from its makers."""
+    (davis,) = ORIGINALS["davis"]
+    url, known = data.url, None
+    if url is None:
+        url, known = address(davis, data), data.checksums.get(davis.name, davis.checksum)
+    archive = fetch(url, archives, data.sha256 or known)
+    return folder_with("davis", unpacked(archive, archives), "JPEGImages")
 
 
-def mvps_units(root: Path, hashes: Hashes) -> list[Unit]:
-    """Links to an owner's tree in the MVPS layout: `480p`, or the only resolution there is."""
-    vouch(root)  # it may be another project's
-    tree = read_tree(root)  # a clear error where this is no such tree
-    units = []
-    for kind in ("Keyframes", "Annotations", "Frames"):
-        folder = _resolution(root / kind) if (root / kind).is_dir() else None
-        if folder is None and kind != "Frames":
-            raise InputError(
-                f"{root / kind}: missing; expected {kind}/480p/<clip>/ in an MVPS tree"
-            )
-        # a clip in both lists is refused after this, by `check`
-        for name in sorted({clip.name for clip in tree.every_clip()}):
-            if folder is not None and (folder / name).is_dir():
-                units += folder_units(folder / name, f"{kind}/480p/{name}", hashes)
-    return units + [_list_unit(split, [c.name for c in tree.sets[split]]) for split in SETS]
-
-
-def _list_unit(split: str, clips: Sequence[str]) -> Unit:
-    return text_unit(f"ImageSets/{split}.txt", "".join(f"{clip}\n" for clip in clips))
-
-
-def _resolution(folder: Path) -> Path:
-    if (folder / "480p").is_dir():
-        return folder / "480p"
-    inside = [p for p in folder.iterdir() if p.is_dir()]
-    if len(inside) != 1:
-        raise InputError(
-            f"{folder}: no 480p folder, and {len(inside)} others; expected {folder}/480p/<clip>/"
-        )
-    return inside[0]
-
-
-def _fetched_davis(config: Config, raw: Path) -> Path:
-    folder = raw.parent / "archives"
-    archive = fetch(config.data.url or DAVIS_URL, folder, config.data.sha256)
-    inside = unpacked(archive, folder)
-    roots = sorted(path.parent for path in inside.rglob("JPEGImages") if path.is_dir())
-    if not roots:
-        raise InputError(f"{archive}: holds no JPEGImages folder; is it a DAVIS archive?")
-    return roots[0]
-
-
-def davis_units(root: Path, hashes: Hashes) -> list[Unit]:
+def davis_clips(root: Path, hashes: Hashes) -> Clips:
     """DAVIS-2016 or 2017 at 480p: the sequences of the 2016 lists that show people; instance ids
     merge into one mask when the working copy is made.
     """
@@ -192,18 +225,18 @@ def davis_units(root: Path, hashes: Hashes) -> list[Unit]:
             f"{root}: expected JPEGImages/480p and Annotations/480p (DAVIS) or Keyframes/480p "
             "(MVPS)"
         )
-    units = []
+    files: list[Unit] = []
+    lists: dict[str, list[str]] = {}
     for split in SETS:
         listed = _davis_list(root, split)
-        clips = [clip for clip in DAVIS_PEOPLE[split] if clip in listed]
-        for clip in progress(clips, f"read DAVIS {split}", unit="clip"):
+        lists[split] = [clip for clip in DAVIS_PEOPLE[split] if clip in listed]
+        for clip in progress(lists[split], f"read DAVIS {split}", unit="clip"):
             for folder in (frames / clip, masks / clip):
                 if not folder.is_dir():
                     raise InputError(f"{folder}: listed in ImageSets, but not on disk")
-            units += folder_units(frames / clip, f"Keyframes/480p/{clip}", hashes)
-            units += folder_units(masks / clip, f"Annotations/480p/{clip}", hashes)
-        units.append(_list_unit(split, clips))
-    return units
+            files += folder_units(frames / clip, f"Keyframes/480p/{clip}", hashes)
+            files += folder_units(masks / clip, f"Annotations/480p/{clip}", hashes)
+    return Clips(files, lists)
 
 
 def _davis_list(root: Path, name: str) -> list[str]:
@@ -218,31 +251,32 @@ def _davis_list(root: Path, name: str) -> list[str]:
     raise InputError(f"{root}/ImageSets: no 2016/{name}.txt, 480p/{name}.txt or 2017/{name}.txt")
 
 
-def pp_humanseg_units(root: Path, hashes: Hashes) -> list[Unit]:
+def pp_humanseg_clips(root: Path, hashes: Hashes) -> Clips:
     """PP-HumanSeg14K: `image label` lists -> clips; palette labels 0/1 become 0/255 masks.
 
     The clip is the image's path without `images/` and the trailing frame number. `test.txt` (else
     `val.txt`) becomes the evaluation split.
     """
-    lists = {
+    tables = {
         "train": root / "train.txt",
         "val": root / "test.txt" if (root / "test.txt").is_file() else root / "val.txt",
     }
-    units = []
-    for split, file in lists.items():
+    files: list[Unit] = []
+    lists: dict[str, list[str]] = {}
+    for split, table in tables.items():
         clips = set()
-        rows = _pp_rows(root, file)
+        rows = _pp_rows(root, table)
         hashes.learn(chain.from_iterable(rows))
         for image, label in rows:
             clip, stem = split_frame_name(image.relative_to(root).as_posix())
             clips.add(clip)
             frame = f"Keyframes/480p/{clip}/{stem}{image.suffix.lower()}"
-            units.append(link_unit(frame, image, hashes))
+            files.append(link_unit(frame, image, hashes))
             mask = f"Annotations/480p/{clip}/{stem}.png"
             made_by = recipe("binary mask", hashes.of(label), code_of_masks())
-            units.append(Unit((mask,), made_by, write_binary_mask, (mask, label)))
-        units.append(_list_unit(split, sorted(clips)))
-    return units
+            files.append(Unit((mask,), made_by, write_binary_mask, (mask, label)))
+        lists[split] = sorted(clips)
+    return Clips(files, lists)
 
 
 def _pp_rows(root: Path, file: Path) -> list[tuple[Path, Path]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +18,25 @@ COCO_LEAST_PIXELS = 5000  # of people in an image: the paper's rule
 MOST_OUTLINE = 1 << 22  # pixels along one outline, each of which takes the rasteriser 40 bytes
 LONGEST_RUN = 40  # bits
 LONGEST_NAME = 255  # characters; no file system takes more
+LONGEST_LINE = 2000  # characters of an address
 Entry = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Rights:
+    """What may be done with a picture.
+
+    Attributes:
+        licence: MSCOCO's number of it.
+        name: of the licence.
+        terms: the licence's address.
+        url: the picture's address, at Flickr or else at MSCOCO; may be empty.
+    """
+
+    licence: int
+    name: str
+    terms: str
+    url: str
 
 
 @dataclass(frozen=True)
@@ -30,35 +48,53 @@ class People:
         width: of the image, in pixels.
         segmentations: a person each: its polygons, (2 * corners,) float64 of x and y in turn, or
             its mask as the lengths of runs, (runs,) int64, background first, column by column.
+        rights: None where the file tells of none.
     """
 
     height: int
     width: int
     segmentations: list[list[np.ndarray] | np.ndarray] = field(default_factory=list)
+    rights: Rights | None = None
 
 
 class _Flaw(ValueError):
     """What is wrong with an entry of the file."""
 
 
-def read_people(root: Path) -> list[tuple[str, Path, People]]:
-    """Reads which images of train2017 show people; a crowd is nobody.
+def read_people(
+    root: Path,
+    *,
+    split: str = "train2017",
+    images: Path | None = None,
+    licences: Sequence[int] | None = None,
+) -> list[tuple[str, Path, People]]:
+    """Reads which images of a split show people; a crowd is nobody.
 
     Args:
-        root: folder with annotations/ and train2017/.
+        root: folder with annotations/.
+        split: train2017 or val2017.
+        images: folder of the split's images; None for the one of its name in `root`.
+        licences: numbers of those whose pictures are wanted; None for all.
 
     Returns:
         (stem, image, its people), in the order of the images' ids.
 
     Raises:
-        InputError: no such file, or an entry that is not as MSCOCO's (it is named).
+        InputError: no such file, an entry that is not as MSCOCO's (it is named), or a licence
+            that the file does not know.
     """
-    file = root / "annotations" / "instances_train2017.json"
-    tables = _read_tables(file)
-    images: dict[int, Entry] = {}
+    file, folder = root / "annotations" / f"instances_{split}.json", images or root / split
+    tables = _read_tables(file, split)
+    known = _read_licences(file, tables)
+    if licences is not None and (unknown := sorted(set(licences) - known.keys())):
+        raise InputError(
+            f"data.licences: {unknown[0]} is no licence of {file}, which has "
+            f"{', '.join(map(str, sorted(known))) or 'none'}; choose among them"
+        )
+    entries: dict[int, Entry] = {}
     for number, image in enumerate(tables["images"], 1):
         with _named(file, "image", number, image):
-            if images.setdefault(_whole_number(image, "id"), image) is not image:
+            if entries.setdefault(_whole_number(image, "id"), image) is not image:
                 raise _Flaw("another image has the same id")
     people: dict[int, People] = {}
     person = _person(file, tables["categories"])
@@ -69,19 +105,21 @@ def read_people(root: Path) -> list[tuple[str, Path, People]]:
             if _whole_number(annotation, "category_id") != person or crowd:
                 continue
             key = _whole_number(annotation, "image_id")
-            if key not in images:
+            if key not in entries:
                 raise _Flaw(f"there is no image {key}")
             if key not in people:
-                people[key] = _nobody(images[key])
+                people[key] = _nobody(entries[key], known)
             people[key].segmentations.append(_segmentation(annotation, people[key]))
+    if licences is not None:
+        people = {key: found for key, found in people.items() if _is_wanted(found, licences)}
     paths = {}
     for key in sorted(people):
-        with _named(file, "image", key, images[key]):
-            name = _file_name(images[key])
+        with _named(file, "image", key, entries[key]):
+            name = _file_name(entries[key], split)
             # a mask is named by its image without the suffix
             if name.stem in paths:
                 raise _Flaw(f"another image's file is called '{name.stem}' too")
-            paths[name.stem] = root / "train2017" / name
+            paths[name.stem] = folder / name
     return [(*row, people[key]) for row, key in zip(paths.items(), sorted(people), strict=True)]
 
 
@@ -100,11 +138,15 @@ def union(people: People) -> np.ndarray:
     return mask
 
 
-def _read_tables(file: Path) -> dict[str, list[Entry]]:
+def _is_wanted(people: People, licences: Sequence[int]) -> bool:
+    return people.rights is not None and people.rights.licence in licences
+
+
+def _read_tables(file: Path, split: str) -> dict[str, list[Entry]]:
     """The file's three lists of groups."""
     if not file.is_file():
         raise InputError(
-            f"{file}: missing; MSCOCO needs coco/annotations and coco/train2017 (or the pack "
+            f"{file}: missing; MSCOCO needs coco/annotations and coco/{split} (or the pack "
             "COCO_person/)"
         )
     try:
@@ -120,6 +162,19 @@ def _read_tables(file: Path) -> dict[str, list[Entry]]:
                 "own file"
             )
     return tables
+
+
+def _read_licences(file: Path, tables: Mapping[str, Any]) -> dict[int, Entry]:
+    """The file's licences by number; none where it has no such list."""
+    entries = tables.get("licenses") or []
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise InputError(f"{file}: 'licenses' is no list of groups; take MSCOCO's own file")
+    known: dict[int, Entry] = {}
+    for number, entry in enumerate(entries, 1):
+        with _named(file, "licence", number, entry):
+            if known.setdefault(_whole_number(entry, "id"), entry) is not entry:
+                raise _Flaw("another licence has the same id")
+    return known
 
 
 @contextmanager
@@ -148,22 +203,42 @@ def _person(file: Path, categories: list[Entry]) -> int:
     raise InputError(f"{file}: no category 'person'; take MSCOCO's own file")
 
 
-def _nobody(image: Entry) -> People:
+def _nobody(image: Entry, licences: Mapping[int, Entry]) -> People:
     height, width = _whole_number(image, "height"), _whole_number(image, "width")
     if min(height, width) < 1 or height * width > MOST_PIXELS:
         raise _Flaw(
             f"its image is {height!r:.20}x{width!r:.20}, expected 1 to {MOST_PIXELS:,} pixels"
         )
-    return People(height, width)
+    return People(height, width, rights=_rights(image, licences))
 
 
-def _file_name(image: Entry) -> Path:
+def _rights(image: Entry, licences: Mapping[int, Entry]) -> Rights | None:
+    """What a picture's entry says of its licence."""
+    if not licences or image.get("license") is None:
+        return None
+    number = _whole_number(image, "license")
+    if number not in licences:
+        raise _Flaw(f"its image's license {number} is none of the file's")
+    terms = licences[number]
+    url = _line(image, "flickr_url") or _line(image, "coco_url")
+    return Rights(number, _line(terms, "name"), _line(terms, "url"), url)
+
+
+def _line(entry: Entry, name: str) -> str:
+    """A text of one line; empty where there is none."""
+    value = entry.get(name, "")
+    if not isinstance(value, str) or len(value) > LONGEST_LINE or not (value + " ").isprintable():
+        raise _Flaw(f"{name} is {value!r:.40}, expected a line of text")
+    return value
+
+
+def _file_name(image: Entry, split: str) -> Path:
     name = image.get("file_name")
     if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME or not name.isprintable():
         raise _Flaw(f"file_name is {name!r:.40}, expected a file's name")
     # hidden files are no images either
     if name != Path(name).name or name.startswith("."):
-        raise _Flaw(f"file_name '{name[:80]}' leads out of train2017/ or is hidden")
+        raise _Flaw(f"file_name '{name[:80]}' leads out of {split}/ or is hidden")
     return Path(name)
 
 

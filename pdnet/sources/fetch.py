@@ -20,7 +20,7 @@ WAIT = 60  # seconds for the next bytes of a server
 LONGEST_NAME = 100  # characters of an address that name its file
 
 
-def fetch(url: str, folder: Path, sha256: str | None) -> Path:
+def fetch(url: str, folder: Path, checksum: str | None, *, pin: str = "data.sha256") -> Path:
     """Downloads `url` into `folder` unless it is there already; a broken download goes on where it
     stopped.
 
@@ -28,8 +28,9 @@ def fetch(url: str, folder: Path, sha256: str | None) -> Path:
         url: http(s) address.
         folder: of archives. An archive is named by its whole address, so that another address is
             another file.
-        sha256: expected checksum, hex. Without one nothing is unpacked: the error tells what
-            was fetched.
+        checksum: that is expected, `sha256:` or `md5:` and hex, or an SHA-256's hex alone.
+            Without one the error tells what was fetched.
+        pin: the parameter that holds it, for that error.
 
     Returns:
         the archive.
@@ -42,19 +43,26 @@ def fetch(url: str, folder: Path, sha256: str | None) -> Path:
     with only_writer(folder):
         if not target.is_file():
             _download(url, target)
-        found = file_hash(target)
-        if sha256 is None:
+        if checksum is None:
             raise InputError(
-                f"{target}: fetched, its SHA-256 is {found}; compare it with a source you trust, "
-                "set data.sha256 to it and run again (nothing is fetched twice)"
+                f"{target}: fetched, its SHA-256 is {file_hash(target)}; compare it with a source "
+                f"you trust, set {pin} to it and run again (nothing is fetched twice)"
             )
-        if found != sha256.lower():
+        kind, _, expected = checksum.lower().rpartition(":")
+        found = _digest(target, kind or "sha256")
+        if found != expected:
             target.unlink()
             raise InputError(
-                f"{url}: wrong checksum {found}, expected {sha256}; the file was removed, run "
+                f"{url}: wrong checksum {found}, expected {checksum}; the file was removed, run "
                 "again to refetch"
             )
     return target
+
+
+def _digest(file: Path, kind: str) -> str:
+    # MD5 is what some publishers give: it tells a damaged file, if not a forged one
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, kind).hexdigest()
 
 
 def _name(url: str) -> str:
@@ -63,11 +71,13 @@ def _name(url: str) -> str:
         parts = urlsplit(url)
     except ValueError as error:
         raise InputError(
-            f"data.url: {url[:200]!r} is no address ({error}); set an https:// one"
+            f"{url[:200]!r} is no address ({error}); set data.url or data.mirror to an https:// one"
         ) from error
     web = parts.scheme in ("http", "https") and parts.hostname
     if not web or not url.isprintable():
-        raise InputError(f"data.url: {url[:200]!r} is no http(s) address; set an https:// one")
+        raise InputError(
+            f"{url[:200]!r} is no http(s) address; set data.url or data.mirror to an https:// one"
+        )
     last = re.sub(r"[^A-Za-z0-9._-]", "_", unquote(parts.path).rsplit("/", 1)[-1]).lstrip(".")
     key = hashlib.sha256(url.encode("utf-8", "surrogateescape")).hexdigest()[:12]
     return f"{key}-{last[-LONGEST_NAME:] or 'archive'}"

@@ -6,6 +6,8 @@ import signal
 import sys
 from types import FrameType
 
+from pdnet.base.parallel import die_with_parent
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -42,7 +44,11 @@ class Interruption:
 
 
 def quiet_worker(_: int) -> None:
-    """A data loader's worker leaves signals to the main process and uses one thread."""
+    """A data loader's worker leaves signals to the main process, dies with it and uses one
+    thread.
+    """
+    # torch's own watch over the parent starts too late for one that was killed meanwhile
+    die_with_parent()
     import cv2
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
@@ -19,28 +19,38 @@ from pdnet.base.files import write_json, write_table
 from pdnet.base.lock import only_writer
 from pdnet.base.parallel import START_METHOD, peak_memory, progress
 from pdnet.base.tracking import Run, tracked
-from pdnet.config import Config
+from pdnet.config import Config, TrainConfig
 from pdnet.data.layout import TRAINED_ON, check, data_hash, image_pairs, read_tree
 from pdnet.data.overlays import sheet
-from pdnet.data.sampling import EpochSampler, ImageDataset, PairDataset
+from pdnet.data.sampling import EpochSampler, ImageDataset, PairDataset, copies
 from pdnet.errors import InputError
 from pdnet.inference.pictures import middle_rows
 from pdnet.inference.score import validate
+from pdnet.inference.stills import validate_images
 from pdnet.losses import PDNetLoss
 from pdnet.model import PDNet
 from pdnet.model.blocks import frozen_statistics
 from pdnet.model.checkpoint import save_network, take_encoder
 from pdnet.model.device import seed_everything, take_machine
 from pdnet.model.ipda import Parts
+from pdnet.training.average import averaged
 from pdnet.training.failures import one_line_failures
-from pdnet.training.groups import head_norms, parameter_groups, split_holdout
+from pdnet.training.groups import (
+    check_weights,
+    head_norms,
+    parameter_groups,
+    split_holdout,
+    split_images,
+)
 from pdnet.training.health import part_health
 from pdnet.training.interrupt import Interruption, Stopped, quiet_worker
+from pdnet.training.pace import Pace
 from pdnet.training.schedule import learning_rates, step_kinds
 from pdnet.training.state import Progress, fingerprint, load_state, save_state
 
 STREAMS = {"video": 0, "image": 1}  # of the sampler's draws
 SHOWN_CLIPS = 4  # held-back clips in each epoch's picture
+SECOND_MOMENT = 0.999  # of AdamW, torch's default; its first is `train.momentum`
 
 
 class Training:
@@ -74,10 +84,10 @@ class Training:
         tree = read_tree(data)
         # a frame whose mask is missing would be left out without a word
         check(tree)
-        clips, self.held_back = split_holdout(tree.clips("train"), train.holdout)
-        how = {"size": model.input_size, "crop": train.crop, "seed": config.seed}
-        videos = PairDataset(clips, reference=train.reference, **how)
-        images = ImageDataset(image_pairs(data), **how)
+        clips, self.held_back = split_holdout(tree.clips("train"), train.holdout, tree.sets["val"])
+        pairs, self.held_back_images = split_images(image_pairs(data), train.holdout_images)
+        videos, images = PairDataset(clips, config), ImageDataset(pairs, config)
+        check_weights(train.sample_weights, [*videos.groups(), *images.groups()])
         self.datasets = {"video": videos, "image": images}
         video_steps = train.steps_per_epoch or max(1, len(videos) // train.batch_size)
         self.kinds = step_kinds(train, video_steps, bool(len(images)))
@@ -96,15 +106,16 @@ class Training:
         )
         backbone, self.heads = parameter_groups(self.network, self.loss)
         self.head_norms = head_norms(self.network)
-        self.raw_optimiser = torch.optim.SGD(
-            [{"params": backbone}, {"params": self.heads}],
-            lr=0.0,
-            momentum=train.momentum,
-            weight_decay=train.weight_decay,
-        )
+        self.raw_optimiser = build_optimiser(train, backbone, self.heads)
         self.loss.to(self.fabric.device)
         self.model, self.optimiser = self.fabric.setup(self.network, self.raw_optimiser)
         self.modules = {"network": self.network, "loss": self.loss}
+        # what is validated and saved: the weights, or their average
+        self.result = self.network
+        if train.ema:
+            self.modules["average"] = averaged(self.network, train.ema)
+            self.result = self.modules["average"].module
+        self.paces = {kind: Pace() for kind in self.datasets}
         self.data_hash = data_hash(data, TRAINED_ON)
         self.progress = Progress(fingerprint=fingerprint(config, self.data_hash))
 
@@ -171,7 +182,7 @@ class Training:
         self._learn()
         for kind in self.kinds[state.step :]:
             began = time.perf_counter()
-            row, parts = self.step(kind, next(batches[kind]))
+            row, parts = self.step(kind, batches[kind])
             self._log_step(run, row, time.perf_counter() - began)
             bar.set_postfix(loss=f"{row['total']:.3f}", refresh=False)
             bar.update()
@@ -185,44 +196,53 @@ class Training:
         if stop.asked and state.epoch < self.config.train.epochs:
             self._save_and_stop()
 
-    def step(self, kind: str, batch: dict[str, Tensor]) -> tuple[dict[str, Any], Parts | None]:
-        """One optimiser step on a batch of `video` pairs or `image`s.
+    def step(
+        self, kind: str, batches: Iterator[dict[str, Tensor]]
+    ) -> tuple[dict[str, Any], Parts | None]:
+        """One optimiser step on the next batches of `video` pairs or `image`s.
 
         Returns:
-            its row of `history.csv`, and the target's parts.
+            its row of `history.csv`, and the last target's parts.
         """
         train, epoch = self.config.train, self.progress.epoch
-        batch = self._on_device(batch)
         rates = learning_rates(train, kind, iteration=self.done, total=self.total, epoch=epoch)
         self._set_rates(rates)
         # `ours`: an image step teaches the backbone and leaves the heads and their statistics alone
         spare_heads = kind == "image" and train.image_steps == "ours"
-        with frozen_statistics(self.head_norms if spare_heads else []):
-            terms, parts = self._losses(kind, batch)
-        values = {name: float(value.detach()) for name, value in terms.items()}
-        self._refuse_infinite(values)
+        values: dict[str, float] = {}
         self.optimiser.zero_grad(set_to_none=True)
-        self.fabric.backward(terms["total"])
+        for _ in range(train.accumulate):
+            batch = self._on_device(next(batches))
+            with frozen_statistics(self.head_norms if spare_heads else []):
+                terms, parts = self._losses(kind, batch)
+            for name, value in terms.items():
+                values[name] = values.get(name, 0.0) + float(value.detach()) / train.accumulate
+            self._refuse_infinite(values)
+            self.fabric.backward(terms["total"] / train.accumulate)
         if spare_heads:
             self._forget_head_gradients()
         if train.clip_gradient:
             most = {"max_norm": train.clip_gradient, "error_if_nonfinite": False}
             self.fabric.clip_gradients(self.model, self.optimiser, **most)
         self.optimiser.step()
+        if train.ema:
+            self.modules["average"].update_parameters(self.network)
         row = {"step": self.done, "epoch": epoch, "kind": kind, **values}
         return row | {"lr_backbone": rates[0], "lr_heads": rates[1]}, parts
 
     def batches(self, kind: str) -> Iterator[dict[str, Tensor]]:
         """All batches of one kind from here to the end of the training."""
         train, workers = self.config.train, self.config.machine.loader_workers
+        had = self.kinds[: self.progress.step].count(kind)
         sampler = EpochSampler(
             len(self.datasets[kind]),
             batch_size=train.batch_size,
-            steps=self.kinds.count(kind),
+            steps=self.kinds.count(kind) * train.accumulate,
             epochs=train.epochs,
             seed=self.config.seed,
             stream=STREAMS[kind],
-            start=(self.progress.epoch, self.kinds[: self.progress.step].count(kind)),
+            start=(self.progress.epoch, had * train.accumulate),
+            copies=copies(self.datasets[kind].groups(), train.sample_weights),
         )
         loader = DataLoader(
             self.datasets[kind],
@@ -238,7 +258,7 @@ class Training:
     ) -> tuple[dict[str, Tensor], Parts | None]:
         """The terms of a step's loss, and the target's parts."""
         target = self.network.encoder.normalise(batch["target"])
-        if kind == "image":
+        if "reference" not in batch:
             output = self.model(target, target)
             return self.loss.image_step(output, batch["mask"]), output.parts
         output = self.model(target, self.network.encoder.normalise(batch["reference"]))
@@ -294,13 +314,15 @@ class Training:
             row.update(part_health(parts, getattr(self.loss, "basis", None)))
             self._warn_of_dead_parts(row["live_parts"])
         due = (epoch + 1) % train.validate_every == 0 or epoch + 1 == train.epochs
+        threshold = train.validation_threshold
+        if self.held_back_images and due:
+            row.update(validate_images(self.result, self.held_back_images, threshold))
         if self.held_back and due:
-            threshold = train.validation_threshold
             how = {"threshold": threshold, "frames": train.validation_frames}
-            row.update(validate(self.network, self.held_back, **how))
-            rows = middle_rows(self.network, self.held_back[:SHOWN_CLIPS], threshold)
+            row.update(validate(self.result, self.held_back, **how))
+            rows = middle_rows(self.result, self.held_back[:SHOWN_CLIPS], threshold)
             run.picture(sheet(rows), f"samples/epoch_{epoch:03d}.png")
-            self._learn()
+        self._learn()
         self.progress.validation.append(row)
         named = {_metric_name(key): value for key, value in row.items()}
         # memory differs from run to run: MLflow has it, the tables that are compared don't
@@ -327,7 +349,11 @@ class Training:
         return run
 
     def _log_step(self, run: Run, row: dict[str, Any], seconds: float) -> None:
-        named = {"speed/samples_per_second": self.config.train.batch_size / seconds}
+        warning = self.paces[row["kind"]].warning(seconds)
+        if warning:
+            sys.stderr.write(f"\n{warning}\n")
+        samples = self.config.train.batch_size * self.config.train.accumulate
+        named = {"speed/samples_per_second": samples / seconds}
         for name, value in row.items():
             if name.startswith("lr_"):
                 named[name.replace("lr_", "lr/")] = value
@@ -352,10 +378,10 @@ class Training:
 
     def _finish(self, run: Run) -> Path:
         """Writes the checkpoint and what the training amounts to."""
-        self.network.eval()
+        self.result.eval()
         path = self.out / "pdnet.safetensors"
         notes = {"profile": self.config.profile, "epochs": str(self.config.train.epochs)}
-        save_network(self.network, path, notes)
+        save_network(self.result, path, notes)
         parameters = sum(p.numel() for p in self.network.parameters())
         final = self.progress.history[-1]["total"]
         summary = {"parameters": parameters, "steps": self.total, "final_loss": final}
@@ -370,7 +396,18 @@ class Training:
         return path
 
 
+def build_optimiser(
+    train: TrainConfig, backbone: list[nn.Parameter], heads: list[nn.Parameter]
+) -> torch.optim.Optimizer:
+    """The optimiser of `train.optimiser` over two groups; each step sets their rates."""
+    groups = [{"params": backbone}, {"params": heads}]
+    how = {"lr": 0.0, "weight_decay": train.weight_decay}
+    if train.optimiser == "adamw":
+        return torch.optim.AdamW(groups, betas=(train.momentum, SECOND_MOMENT), **how)
+    return torch.optim.SGD(groups, momentum=train.momentum, **how)
+
+
 def _metric_name(key: str) -> str:
     """A column of `validation.csv` -> the name of its MLflow metric, which admits no ampersand."""
-    group = "validation/" if "Mean" in key else "health/"
+    group = "validation/" if key.startswith("J") or "Mean" in key else "health/"
     return group + key.replace("&", "and")

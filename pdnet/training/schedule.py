@@ -1,20 +1,25 @@
-"""Learning rates: polynomial decay with a late halving, and which group learns on which step."""
+"""Learning rates: their decay with a late halving, and which group learns on which step."""
 
 from __future__ import annotations
+
+from math import cos, pi
 
 from pdnet.config import TrainConfig
 
 
 def decay(config: TrainConfig, iteration: int, total: int, epoch: int) -> float:
-    """Factor on every learning rate: (1 - it / total)^power, times `late_factor` from epoch
-    `late_epoch` on.
+    """Factor on every learning rate: (1 - it / total)^power or half a cosine, times `late_factor`
+    from epoch `late_epoch` on; rising from 0 in the first `warmup` steps.
 
     The power 0.9 and the halving from epoch 6 are the authors' code's; the paper gives only the
     maximum rates.
     """
     # on top of the decay, as COSNet's code has it and the authors inherited it
     late = config.late_factor if epoch >= config.late_epoch else 1.0
-    return late * (1 - iteration / total) ** config.power
+    rise = min(1.0, (iteration + 1) / config.warmup) if config.warmup else 1.0
+    if config.schedule == "cosine":
+        return rise * late * (1 + cos(pi * iteration / total)) / 2
+    return rise * late * (1 - iteration / total) ** config.power
 
 
 def learning_rates(
@@ -35,10 +40,12 @@ def learning_rates(
 
 
 def step_kinds(config: TrainConfig, video_steps: int, images: bool) -> list[str]:
-    """The steps of one epoch in order: an image step before every `image_every` video steps."""
+    """The steps of one epoch in order: `image_run` image steps before every `image_every` video
+    steps.
+    """
     kinds: list[str] = []
     for step in range(video_steps):
         if images and config.image_steps != "none" and step % config.image_every == 0:
-            kinds.append("image")
+            kinds += ["image"] * config.image_run
         kinds.append("video")
     return kinds

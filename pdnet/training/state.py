@@ -52,11 +52,21 @@ class Progress(Checked):
     finished: bool = False
 
 
-class OptimiserState(Checked):
-    """What torch's SGD writes."""
+Moment = Literal["momentum_buffer", "exp_avg", "exp_avg_sq", "step"]
+# of each parameter, by optimiser
+MOMENTS = {
+    torch.optim.SGD: {"momentum_buffer"},
+    torch.optim.AdamW: {"exp_avg", "exp_avg_sq", "step"},
+}
 
-    state: dict[int, dict[Literal["momentum_buffer"], Tensor | None]]
-    param_groups: list[dict[str, bool | int | float | list[int] | None]]
+
+class OptimiserState(Checked):
+    """What torch's SGD and AdamW write."""
+
+    state: dict[
+        int, dict[Literal["momentum_buffer", "exp_avg", "exp_avg_sq", "step"], Tensor | None]
+    ]
+    param_groups: list[dict[str, bool | int | float | list[int] | tuple[float, float] | None]]
 
 
 class State(Checked):
@@ -200,9 +210,13 @@ def _check_optimiser(state: dict[str, Any], optimiser: torch.optim.Optimizer) ->
     for number, values in state["state"].items():
         if not 0 <= number < len(parameters):
             raise InputError(f"its optimiser has a parameter {number} of {len(parameters)}")
-        momentum = values.get("momentum_buffer")
-        if momentum is not None:
-            check_entry(f"momentum of parameter {number}", momentum, parameters[number])
+        kept = MOMENTS[type(optimiser)]
+        if set(values) - kept or (values and set(values) != kept):
+            raise InputError(f"its optimiser keeps {shown(sorted(values))}, not {sorted(kept)}")
+        for name, value in values.items():
+            if value is not None or name != "momentum_buffer":
+                like = torch.empty(()) if name == "step" else parameters[number]
+                check_entry(f"{name} of parameter {number}", value, like)
 
 
 def _damaged(path: Path, why: str) -> InputError:

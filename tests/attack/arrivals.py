@@ -110,7 +110,11 @@ def _annotations(rng: np.random.Generator) -> dict[str, Any]:
         {"id": 3, "image_id": 2, "category_id": 1, "iscrowd": 1, "segmentation": runs},
     ]
     images = [{"id": i, "file_name": f"{i:012d}.jpg", "height": 100, "width": 120} for i in (1, 2)]
-    return {"images": images, "annotations": people, "categories": [{"id": 1, "name": "person"}]}
+    images[0] |= {"license": 4, "flickr_url": "http://farm1.staticflickr.com/1.jpg"}
+    images[1] |= {"license": 1, "coco_url": "http://images.cocodataset.org/2.jpg"}
+    licences = [{"id": i, "name": "Attribution", "url": "http://cc/by"} for i in (1, 4)]
+    tables = {"licenses": licences, "images": images, "annotations": people}
+    return {**tables, "categories": [{"id": 1, "name": "person"}]}
 
 
 def coco(rng: np.random.Generator, folder: Path) -> str:
@@ -133,16 +137,18 @@ def coco(rng: np.random.Generator, folder: Path) -> str:
             if union(people).shape != (people.height, people.width):
                 raise Wrong("a mask of another size")
         hashes = Hashes(folder / "raw")
-        units = image_set_units(["coco_person"], root=str(folder), hashes=hashes)
+        licences = some(rng, (None, [4], [1, 4]))
+        names, root = ["coco_person"], str(folder)
+        units = image_set_units(names, root=root, hashes=hashes, licences=licences)
         bring(folder / "raw", units, "images", hashes=hashes, workers=1)
     except InputError as error:
         return told(error)
     return "right"
 
 
-def _config(folder: Path, source: str, root: Path) -> Config:
+def _config(folder: Path, source: str, root: Path, **changes: Any) -> Config:
     values = {**TINY, "data__source": source, "data__root": str(root), "data__image_sets": []}
-    return load_config(write_params(folder / "params.yaml", **values))
+    return load_config(write_params(folder / "params.yaml", **{**values, **changes}))
 
 
 def _spoil_tree(rng: np.random.Generator, tree: Path) -> None:
@@ -170,9 +176,24 @@ def _spoil_tree(rng: np.random.Generator, tree: Path) -> None:
 
 def tree(rng: np.random.Generator, folder: Path) -> str:
     """An owner's tree changes again and again; ours follows it, or it is refused, and it stays."""
-    owner, data, how = folder / "owner", folder / "data", PreprocessConfig(short_side=48)
-    make_tree(owner, train=("a/one",), val=("b/two",), frames=3)
-    config = _config(folder, "mvps", owner)
+    owner = make_tree(folder / "owner", train=("a/one",), val=("b/two",), frames=3)
+    return _followed(rng, folder, owner, _config(folder, "mvps", owner))
+
+
+def people(rng: np.random.Generator, folder: Path) -> str:
+    """Two trees and a set of photographs, composed, change again and again; as above."""
+    owner = folder / "owner"
+    make_tree(owner / "one", train=("a",), val=("b",), frames=2)
+    make_tree(owner / "two", train=("c",), val=(), frames=2)
+    for stem in ("x", "y"):
+        save_image(owner / f"two/images/street/img/{stem}.jpg", np.zeros((48, 64, 3), np.uint8))
+        save_image(owner / f"two/images/street/mask/{stem}.png", np.zeros((48, 64), np.uint8))
+    values = {"data__trees": ["one", "two"], "data__image_sets": ["street"]}
+    return _followed(rng, folder, owner, _config(folder, "people", owner, **values))
+
+
+def _followed(rng: np.random.Generator, folder: Path, owner: Path, config: Config) -> str:
+    data, how = folder / "data", PreprocessConfig(short_side=48)
     verdict = "right"
     for step in range(int(rng.integers(1, 4))):
         if step or rng.random() < 0.8:

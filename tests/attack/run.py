@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 
-from pdnet.base.parallel import START_METHOD, cores, progress
+from pdnet.base.parallel import START_METHOD, cores, die_with_parent, progress
 from tests.attack.core import Outcome, run_case
 from tests.attack.surfaces import SURFACES
 
@@ -36,7 +36,7 @@ def attack(names: Sequence[str], cases: int, seed: int) -> list[Outcome]:
     outcomes: list[Outcome] = []
     total = sum(block[2] for block in blocks)
     with (
-        ProcessPoolExecutor(cores(), get_context(START_METHOD)) as pool,
+        ProcessPoolExecutor(cores(), get_context(START_METHOD), die_with_parent) as pool,
         progress(None, "attack", total=total, unit="case") as bar,
     ):
         for future in as_completed([pool.submit(run_block, *block) for block in blocks]):

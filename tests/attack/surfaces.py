@@ -18,6 +18,7 @@ SURFACES: dict[str, tuple[Surface, float]] = {
     "archives": (arrivals.archive, 8),
     "COCO annotations": (arrivals.coco, 8),
     "owners' trees": (arrivals.tree, 4),
+    "trees of people": (arrivals.people, 4),
     "faults in a tree": (writes.tree_faults, 8),
     "faults in a file": (writes.file_faults, 5),
 }

@@ -14,7 +14,7 @@ import pytest
 from pdnet.base.lock import only_writer
 from pdnet.data.images import read_labels
 from pdnet.errors import InputError
-from pdnet.inference.segment import ClipSegmenter
+from pdnet.inference.segment import ClipSegmenter, Segmentation
 from pdnet.inference.video import read_video, segment_video
 from pdnet.model import PDNet
 from pdnet.model.checkpoint import save_network
@@ -66,11 +66,19 @@ def content(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
+@pytest.fixture(scope="module")
+def saved(network, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("network") / "n.safetensors"
+    save_network(network, path)
+    return path
+
+
 @pytest.fixture
-def segment(cli, network, monkeypatch):
+def segment(cli, network, saved, monkeypatch):
     """Calls `pdnet segment` with a network that is loaded already; gives (status, output)."""
     monkeypatch.setattr("pdnet.model.checkpoint.load_network", lambda _: network)
-    return partial(cli, "segment")
+    monkeypatch.setattr("pdnet.inference.folded.folded", lambda network: network)
+    return partial(cli, "segment", "--checkpoint", saved)
 
 
 def refused(answer: tuple[int, str]) -> str:
@@ -366,6 +374,66 @@ def test_a_threshold_that_is_no_probability_is_refused(tmp_path, network, thresh
     source = make_frames(tmp_path / "in", "0.jpg")
     with pytest.raises(InputError, match=r"expected a probability in 0\.\.1"):
         segment_video(source, tmp_path / "out", network=network, threshold=threshold)
+
+
+def drawn(people: list[tuple[slice, slice]], monkeypatch) -> None:
+    """The network finds the first of some people in the first frame, later all, with 0.6."""
+    calls: list[int] = []
+
+    def found(self: ClipSegmenter, index: int, frame: np.ndarray) -> Segmentation:
+        probability = np.full(frame.shape[:2], 0.1, np.float32)
+        for place in people if calls else people[:1]:
+            probability[place] = 0.6
+        calls.append(1)
+        return Segmentation(probability, None)
+
+    monkeypatch.setattr(ClipSegmenter, "segment", found)
+
+
+PEOPLE = [np.s_[10:20, 5:15], np.s_[5:45, 30:60]]  # 100 and 1,200 pixels
+PIXELS = {"all": 1300, "largest": 1200, "reference": 100}
+
+
+@pytest.mark.parametrize("people", PIXELS)
+def test_only_who_is_meant_is_in_the_masks(segment, tmp_path, monkeypatch, people):
+    drawn(PEOPLE, monkeypatch)
+    source, out = make_frames(tmp_path / "in", "0.jpg", "1.jpg"), tmp_path / "out"
+    assert segment(source, "--out", out, "--people", people)[0] == 0
+    found = [np.count_nonzero(read_labels(out / f"{i}.png")) for i in range(2)]
+    assert found == [100, PIXELS[people]]
+
+
+def test_people_that_are_no_choice_are_refused_and_nothing_is_written(segment, tmp_path):
+    source, out = make_frames(tmp_path / "in", "0.jpg"), tmp_path / "out"
+    line = refused(segment(source, "--out", out, "--people", "most"))
+    assert "people 'most': expected all, largest, reference" in line and not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "pixels"),
+    [
+        ((), 1200),
+        (("--people", "all"), 1300),
+        (("--threshold", "0.55"), 1200),
+        (("--threshold", "0.7", "--people", "all"), 0),
+    ],
+)
+def test_a_checkpoint_says_how_it_is_cut_unless_the_user_does(
+    cli, network, tmp_path, monkeypatch, given, pixels
+):
+    """Its note wants 0.65 and the largest; the network's people have 0.6 or, here, 0.66."""
+    drawn(PEOPLE, monkeypatch)
+    found = ClipSegmenter.segment
+
+    def surer(*given: object) -> Segmentation:
+        return Segmentation(np.float32(1.1) * found(*given).probability, None)
+
+    monkeypatch.setattr(ClipSegmenter, "segment", surer)
+    path, out = tmp_path / "n.safetensors", tmp_path / "out"
+    save_network(network, path, {"segment": {"threshold": 0.65, "people": "largest"}})
+    source = make_frames(tmp_path / "in", "0.jpg", "1.jpg")
+    assert cli("segment", source, "--out", out, "--checkpoint", path, *given)[0] == 0
+    assert np.count_nonzero(read_labels(out / "1.png")) == pixels
 
 
 def test_a_name_with_a_colon_is_no_protocol(segment, tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from torch import Tensor
 from pdnet.config import ModelConfig
 from pdnet.errors import InputError
 from pdnet.model import PDNet
-from pdnet.model.checkpoint import load_network, save_network, take_encoder
+from pdnet.model.checkpoint import load_network, read_header, save_network, take_encoder
 from tests.helpers import small
 
 
@@ -26,6 +27,69 @@ def test_a_checkpoint_alone_rebuilds_its_network(tmp_path):
     with torch.no_grad():
         x = torch.rand(1, 3, 64, 96)
         torch.testing.assert_close(again(x, x).logits, network(x, x).logits, rtol=1e-4, atol=1e-5)
+
+
+def test_half_precision_is_half_the_size_and_loads_in_single(tmp_path):
+    network = small(input_size=(64, 64))
+    whole, half = tmp_path / "whole.safetensors", tmp_path / "half.safetensors"
+    save_network(network, whole)
+    save_network(network, half, {"terms": "none"}, half=True)
+    assert half.stat().st_size < 0.51 * whole.stat().st_size
+    assert read_header(half)["terms"] == "none" and "weights" not in read_header(whole)
+    stored, again = load_file(half), load_network(half).state_dict()
+    for name, value in network.state_dict().items():
+        assert again[name].dtype == value.dtype, name
+        # what half precision is: the nearest of its values, for integers the value
+        rounded = value.half() if value.is_floating_point() else value
+        assert torch.equal(stored[name], rounded), name
+        assert torch.equal(again[name], rounded.to(value.dtype)), name
+
+
+def test_half_precision_again_is_the_same_file(tmp_path):
+    first, second = tmp_path / "1.safetensors", tmp_path / "2.safetensors"
+    save_network(small(input_size=(64, 64)), first, half=True)
+    save_network(load_network(first), second, half=True)
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_a_value_beyond_half_precision_is_refused_and_nothing_is_written(tmp_path):
+    network, path = small(input_size=(64, 64)), tmp_path / "n.safetensors"
+    with torch.no_grad():
+        network.head.bias.fill_(65504)  # the largest there is
+    save_network(network, path, half=True)
+    before = path.read_bytes()
+    with torch.no_grad():
+        network.head.bias.fill_(-70000)
+    with pytest.raises(
+        InputError, match=r"entry 'head\.bias' reaches 7e\+04, half precision only 6"
+    ):
+        save_network(network, path, half=True)
+    assert path.read_bytes() == before
+
+
+def test_a_checkpoint_has_the_umasks_rights(tmp_path):
+    before = os.umask(0o022)
+    try:
+        save_network(small(input_size=(64, 64)), tmp_path / "n.safetensors")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "n.safetensors").stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.parametrize(
+    ("weights", "says"),
+    [
+        ("float16", "'encoder.laterals.0.0.weight' is of torch.float32, not torch.float16"),
+        ("float64", "weights of 'float64'; known: float32, float16"),
+        (["float16"], "weights of ['float16']"),
+    ],
+)
+def test_weights_are_of_the_precision_that_the_header_says(tmp_path, weights, says):
+    model = small(input_size=(64, 64)).config.model_dump(mode="json")
+    about = {"format": "pdnet-1", "model": model, "weights": weights}
+    with pytest.raises(InputError) as error:
+        load_network(written(tmp_path / "n.safetensors", about, lambda state: None))
+    assert says in str(error.value)
 
 
 @pytest.mark.parametrize("content", [b"", b"rubbish", None])

@@ -16,8 +16,9 @@ from pdnet.config import PreprocessConfig, load_config
 from pdnet.data.images import read_labels
 from pdnet.data.layout import problems, read_tree
 from pdnet.errors import InputError
-from pdnet.sources.clips import davis_units, download, split_frame_name
+from pdnet.sources.clips import davis_clips, download, split_frame_name
 from pdnet.sources.preprocess import preprocess
+from pdnet.sources.trees import composed
 from tests.helpers import TINY, Server, disc, make_tree, save_image, write_params
 
 
@@ -85,7 +86,8 @@ def test_davis_lists_and_instance_ids(tmp_path, shape):
         (lists / f"{name}.txt").write_text(
             "".join(line.format(c) + "\n" for c in clips for _ in range(2))
         )
-    bring(tmp_path / "raw", davis_units(root, Hashes(tmp_path / "raw")), "link", workers=1)
+    clips = davis_clips(root, Hashes(tmp_path / "raw"))
+    bring(tmp_path / "raw", composed({"DAVIS": clips}), "link", workers=1)
     assert (tmp_path / "raw/ImageSets/train.txt").read_text() == "hike\n"
     preprocess(tmp_path / "raw", tmp_path / "480p", PreprocessConfig(short_side=48), workers=1)
     mask = read_labels(tmp_path / "480p/Annotations/480p/hike/00001.png")

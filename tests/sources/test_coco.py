@@ -11,7 +11,7 @@ import pytest
 from pycocotools import mask as rle
 
 from pdnet.errors import InputError
-from pdnet.sources.coco import People, read_people, union
+from pdnet.sources.coco import People, Rights, read_people, union
 from tests.helpers import disc
 
 HEIGHT, WIDTH = 40, 60
@@ -150,6 +150,15 @@ OF_IMAGES = {
     "file name that leads out": {"image__file_name": "../../hosts.jpg"},
     "hidden file name": {"image__file_name": ".jpg"},
 }
+LICENCES = [{"id": 1, "name": "Attribution", "url": "http://cc/by"}, {"id": 7}]
+FLAWED_RIGHTS = {
+    "licence as text": {"license": "1"},
+    "licence as list": {"license": [1]},
+    "unknown licence": {"license": 2},
+    "address as number": {"license": 1, "flickr_url": 7},
+    "address of two lines": {"license": 1, "coco_url": "http://a\nhttp://b"},
+    "endless address": {"license": 1, "flickr_url": "x" * 10_000},
+}
 
 
 @pytest.mark.parametrize("changes", OF_ANNOTATIONS.values(), ids=OF_ANNOTATIONS)
@@ -160,6 +169,48 @@ def test_a_flawed_annotation_is_named_in_one_line(tmp_path, changes):
 @pytest.mark.parametrize("changes", OF_IMAGES.values(), ids=OF_IMAGES)
 def test_a_flawed_image_is_named_in_one_line(tmp_path, changes):
     assert ", image " in refusal(tmp_path, tables(**changes))
+
+
+@pytest.mark.parametrize("changes", FLAWED_RIGHTS.values(), ids=FLAWED_RIGHTS)
+def test_flawed_rights_are_named_in_one_line(tmp_path, changes):
+    content = tables(**{f"image__{name}": value for name, value in changes.items()})
+    # the picture is looked at for its person, so the person is what is named
+    assert "annotation 5: " in refusal(tmp_path, {**content, "licenses": LICENCES})
+
+
+@pytest.mark.parametrize(
+    "licences", [5, "x", [1], [{"id": "1"}], [{}], [{"id": 1}, {"id": 1}]], ids=str
+)
+def test_a_list_of_licences_that_is_none_is_one_line(tmp_path, licences):
+    assert "MSCOCO's own file" in refusal(tmp_path, {**tables(), "licenses": licences})
+
+
+def test_pictures_are_chosen_by_their_licence_and_one_that_tells_none_is_not(tmp_path):
+    content = {**tables(image__license=7), "licenses": LICENCES}
+    for key in (8, 9):
+        more = {"id": key, "file_name": f"00000{key}.jpg", "license": 1 if key == 8 else None}
+        content["images"].append({**content["images"][0], **more})
+        content["annotations"].append({**content["annotations"][0], "id": key, "image_id": key})
+    rows = read_people(written(tmp_path, content))
+    assert [people.rights and people.rights.licence for _, _, people in rows] == [7, 1, None]
+    assert rows[0][2].rights == Rights(7, "", "", "")
+    for chosen, expected in (([1], ["000008"]), ([1, 7], ["000007", "000008"]), ([], [])):
+        found = read_people(written(tmp_path, content), licences=chosen)
+        assert [stem for stem, _, _ in found] == expected
+    with pytest.raises(InputError, match="data.licences: 3 is no licence of .*which has 1, 7"):
+        read_people(written(tmp_path, content), licences=[1, 3])
+    with pytest.raises(InputError, match="which has none"):
+        read_people(written(tmp_path, tables()), licences=[1])
+
+
+def test_another_split_has_its_own_file_and_folder(tmp_path):
+    written(tmp_path, tables())
+    old = tmp_path / "annotations/instances_train2017.json"
+    old.rename(tmp_path / "annotations/instances_val2017.json")
+    ((_, path, _),) = read_people(tmp_path, split="val2017")
+    assert path == tmp_path / "val2017/000007.jpg"
+    ((_, path, _),) = read_people(tmp_path, split="val2017", images=tmp_path / "elsewhere")
+    assert path == tmp_path / "elsewhere/000007.jpg"
 
 
 def test_two_images_of_one_id_or_one_name_are_refused(tmp_path):

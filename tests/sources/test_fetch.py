@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.server
 import threading
 from collections.abc import Iterator
@@ -40,6 +41,18 @@ def test_a_broken_download_goes_on_where_it_stopped(server, tmp_path):
     with pytest.raises(InputError, match="wrong checksum"):
         fetch(server, tmp_path, "0" * 64)
     assert not target.exists()
+
+
+def test_a_checksum_is_of_the_kind_that_it_says(server, tmp_path):
+    Server.content, Server.broken = b"content", True
+    kinds = {kind: hashlib.new(kind, b"content").hexdigest() for kind in ("md5", "sha256")}
+    for said in (*(f"{kind}:{found}" for kind, found in kinds.items()), kinds["sha256"].upper()):
+        assert fetch(server, tmp_path, said).read_bytes() == b"content"
+    assert Server.ranges == [0], "nothing is fetched twice"
+    for wrong in (f"md5:{kinds['md5'][::-1]}", f"sha256:{kinds['md5']}", kinds["md5"]):
+        with pytest.raises(InputError, match="wrong checksum"):
+            fetch(server, tmp_path, wrong)
+    assert not list(tmp_path.iterdir())
 
 
 def test_another_address_is_another_archive(server, tmp_path):

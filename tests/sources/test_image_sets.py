@@ -96,8 +96,39 @@ def test_coco_is_the_union_of_people_that_are_no_crowd_of_at_least_5000_pixels(t
     assert again.made == 0, "the picture whose people are too small is not looked at again"
 
 
+def test_any_folder_is_a_set_by_its_name(tmp_path, capsys):
+    root = tmp_path / "sets/my-Set_2"
+    for stem, side in (("b", 3), ("a", 2), ("only image", 0)):
+        save_image(root / f"img/{stem}.JPG", np.zeros((30, 40, 3), np.uint8))
+        if side:
+            label = np.zeros((30, 40), np.uint8)
+            label[:side] = 7  # whatever number its owner gave to people
+            save_image(root / f"mask/{stem}.png", label)
+    bring_sets(["my-Set_2"], tmp_path)
+    pairs = image_pairs(tmp_path / "raw")
+    assert [mask.relative_to(tmp_path).as_posix() for _, mask in pairs] == [
+        "raw/Images/my-Set_2/mask/a.png",
+        "raw/Images/my-Set_2/mask/b.png",
+    ]
+    assert [int(read_mask(mask).sum()) for _, mask in pairs] == [80, 120]
+    text = capsys.readouterr().err
+    assert "my-Set_2: 1 files without a partner left out (first: only image)" in text
+    assert "my-Set_2: 2 images\n" in text
+    assert bring_sets(["my-Set_2"], tmp_path).made == 0
+
+
+def test_the_authors_pack_of_mscoco_tells_no_licences(tmp_path):
+    (tmp_path / "COCO_person").mkdir()
+    with pytest.raises(InputError, match="does not tell its pictures' licences"):
+        image_set_units(["coco_person"], root=str(tmp_path), hashes=Hashes(tmp_path), licences=[4])
+
+
 def test_image_sets_need_their_folder(tmp_path):
     with pytest.raises(InputError, match="data.image_root"):
         image_set_units(["supervisely"], root=None, hashes=Hashes(tmp_path))
+    with pytest.raises(InputError, match="set data.image_root to the folder with foo/"):
+        image_set_units(["foo"], root=None, hashes=Hashes(tmp_path))
+    with pytest.raises(InputError, match="foo/img: no such folder"):
+        image_set_units(["foo"], root=str(tmp_path), hashes=Hashes(tmp_path))
     with pytest.raises(InputError, match="SuperviselyPerson/img"):
         image_set_units(["supervisely"], root=str(tmp_path), hashes=Hashes(tmp_path))

@@ -76,8 +76,22 @@ def test_another_seed_gives_another_network(tmp_path, data):
     assert Training(config(tmp_path, seed=1), data, tmp_path / "b").fit().read_bytes() != first
 
 
-def test_a_signal_saves_and_resuming_is_exact(tmp_path, data, monkeypatch, capsys):
-    whole = Training(config(tmp_path), data, tmp_path / "whole").fit()
+RICH = {
+    "train.optimiser": "adamw",
+    "train.schedule": "cosine",
+    "train.accumulate": 2,
+    "train.ema": 0.9,
+    "train.image_reference": "mixed",
+    "train.image_steps": "all",
+    "train.colour": 0.4,
+    "train.sample_weights": {"a/one": 0.7, "x": 2},
+    "train.holdout_images": 0.3,
+}
+
+
+@pytest.mark.parametrize("changes", [{}, RICH], ids=["paper", "rich"])
+def test_a_signal_saves_and_resuming_is_exact(tmp_path, data, monkeypatch, capsys, changes):
+    whole = Training(config(tmp_path, **changes), data, tmp_path / "whole").fit()
     steps, original = [], Run.metrics
 
     def interrupt(run, step, **values):
@@ -87,14 +101,38 @@ def test_a_signal_saves_and_resuming_is_exact(tmp_path, data, monkeypatch, capsy
             os.kill(os.getpid(), signal.SIGINT)
 
     monkeypatch.setattr(Run, "metrics", interrupt)
-    broken = Training(config(tmp_path), data, tmp_path / "broken")
+    broken = Training(config(tmp_path, **changes), data, tmp_path / "broken")
     with pytest.raises(Stopped, match="step 3 of"):
         broken.fit()
-    resumed = Training(config(tmp_path), data, tmp_path / "broken")
+    resumed = Training(config(tmp_path, **changes), data, tmp_path / "broken")
     assert resumed.fit().read_bytes() == whole.read_bytes()
     assert "resuming at epoch 0, step 3" in capsys.readouterr().err
     assert resumed.run_id == broken.run_id
     assert history(tmp_path / "broken") == history(tmp_path / "whole")
+
+
+def test_the_average_of_the_weights_is_what_is_saved_and_validated(tmp_path, data):
+    training = Training(config(tmp_path, **RICH), data, tmp_path / "m")
+    saved = load_file(training.fit())
+    average, last = training.modules["average"].module.state_dict(), training.network.state_dict()
+    assert all(torch.equal(saved[name], value) for name, value in average.items())
+    assert not all(torch.equal(saved[name], value) for name, value in last.items())
+    row = validation(tmp_path / "m")[-1]
+    assert {"J-images", "J-images/x", "J&F-Mean"} <= set(row)
+
+
+def test_accumulated_batches_make_the_step_of_their_mean(tmp_path, data):
+    """With frozen statistics, so that a batch norm does not see how the pictures were grouped."""
+    values = {"train.image_steps": "none", "train.crop": 0.0, "loss.bce_weight": "none"}
+    moved = []
+    for batch_size, accumulate in ((4, 1), (2, 2)):
+        how = {"train.batch_size": batch_size, "train.accumulate": accumulate}
+        how |= {"loss.parts": 0.0}  # the parts' losses are no means over pictures
+        training = Training(config(tmp_path, **values, **how), data, tmp_path / str(accumulate))
+        training.network.eval()
+        training.step("video", training.batches("video"))
+        moved.append(training.network.head.weight.detach().clone())
+    assert torch.allclose(*moved, atol=1e-6)
 
 
 def interrupted(chosen: Config, data: Path, out: Path, monkeypatch) -> None:
@@ -152,6 +190,49 @@ def test_kill_9_then_the_same_command_resumes(tmp_path, data):
     assert checkpoints[0] == checkpoints[1]
 
 
+def children(parent: int) -> list[int]:
+    """Processes that a process started and that still run."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            # pid (name) state ppid ...
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:  # it ended meanwhile
+            continue
+        if int(fields[1]) == parent and fields[0] != "Z":
+            found.append(int(stat.parent.name))
+    return found
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone ends a process with its parent")
+def test_a_killed_training_leaves_no_loading_process_behind(tmp_path, data):
+    params = write_params(tmp_path / "p.yaml", **TINY, machine__loader_workers=2)
+    command = [sys.executable, "-m", "pdnet.cli", "train", "--params", str(params)]
+    command += ["--data", str(data), "--out", str(tmp_path / "models")]
+    quiet = {"stderr": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
+    running = subprocess.Popen(command, **quiet)
+    deadline, started = time.monotonic() + 120, []
+    while len(started) < 3 and time.monotonic() < deadline and running.poll() is None:
+        started = children(running.pid)  # two workers, and multiprocessing's own
+        time.sleep(0.01)
+    # while they import torch, before torch's own watch over the parent begins
+    running.kill()
+    running.wait()
+    assert len(started) >= 3
+    deadline = time.monotonic() + 60
+    while any(map(alive, started)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not any(map(alive, started))
+
+
+def alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 def test_an_infinite_loss_is_refused_before_the_weights_move(tmp_path, data):
     training = Training(config(tmp_path), data, tmp_path / "m")
     batch = next(training.batches("video"))
@@ -160,7 +241,7 @@ def test_an_infinite_loss_is_refused_before_the_weights_move(tmp_path, data):
     before = {name: p.detach().clone() for name, p in training.network.named_parameters()}
     training.model.train()
     with pytest.raises(InputError, match="the loss is not finite"):
-        training.step("video", batch)
+        training.step("video", iter([batch]))
     for name, parameter in training.network.named_parameters():
         assert torch.equal(parameter, before[name]) or name == "head.bias", name
     assert not training.raw_optimiser.state, "momentum has taken nothing in"
@@ -294,10 +375,10 @@ def test_what_an_image_step_moves(tmp_path, data, mode, heads_move):
     training = Training(config(tmp_path, train__image_steps=mode), data, tmp_path / mode)
     video, image = (next(training.batches(kind)) for kind in ("video", "image"))
     training.model.train()
-    training.step("video", video)  # so that there is momentum
+    training.step("video", iter([video]))  # so that there is momentum
     norms = [norm.running_mean.clone() for norm in training.head_norms]
     heads, backbone = weights(training, heads=True), weights(training, heads=False)
-    training.step("image", image)
+    training.step("image", iter([image]))
     between = weights(training, heads=True)
     assert not torch.equal(weights(training, heads=False), backbone)
     assert torch.equal(between, heads) == (mode != "all")  # a rate of 0, or no gradient
@@ -306,14 +387,14 @@ def test_what_an_image_step_moves(tmp_path, data, mode, heads_move):
     assert frozen == (mode == "ours")
     momentum = training.raw_optimiser.state[training.network.head.weight]["momentum_buffer"]
     before = momentum.clone()
-    training.step("image", image)
+    training.step("image", iter([image]))
     # the authors' leak: momentum takes the image's gradient in
     assert torch.equal(before, momentum) != heads_move
 
 
 def test_a_holdout_that_is_no_training_clip_is_named(tmp_path, data):
-    with pytest.raises(InputError, match="'b/three' is no training clip"):
-        Training(config(tmp_path, train__holdout=["b/three"]), data, tmp_path / "m")
+    with pytest.raises(InputError, match="'nobody' is no clip; known: a/one"):
+        Training(config(tmp_path, train__holdout=["nobody"]), data, tmp_path / "m")
     with pytest.raises(InputError, match="none is left"):
         Training(config(tmp_path, train__holdout=["a/one", "a/two"]), data, tmp_path / "m")
 

@@ -25,6 +25,20 @@ def test_rates_decay_by_the_power_and_are_halved_late(train):
     assert decay(train, 50, 100, 6) == pytest.approx(0.5 * 0.5**0.9)
 
 
+def test_a_cosine_falls_to_nothing_and_a_warm_up_rises_to_all(train):
+    cosine = train.model_copy(update={"schedule": "cosine", "late_factor": 1.0, "warmup": 4})
+    assert [decay(cosine, i, 100, 9) for i in (0, 1, 25)] == pytest.approx(
+        [0.25, 0.5, 0.853553], 1e-2
+    )
+    assert decay(cosine, 50, 100, 9) == pytest.approx(0.5)
+    assert decay(cosine, 100, 100, 9) == pytest.approx(0.0)
+
+
+def test_images_may_come_several_times_in_a_row(train):
+    more = train.model_copy(update={"image_every": 1, "image_run": 3})
+    assert step_kinds(more, 2, True) == [*["image"] * 3, "video"] * 2
+
+
 def test_an_image_step_comes_before_every_two_video_steps(train):
     video = ["video", "video"]
     assert step_kinds(train, 5, True) == ["image", *video, "image", *video, "image", "video"]

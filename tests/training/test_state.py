@@ -106,7 +106,11 @@ DAMAGE: list[tuple[Callable[[dict[str, Any]], object], str]] = [
     (lambda s: s["optimiser"]["state"].update({9: {"momentum_buffer": None}}), "a parameter 9 of"),
     (
         lambda s: s["optimiser"]["state"][0].update(momentum_buffer=torch.zeros(1)),
-        "momentum of parameter 0' is (1,), not (3, 2)",
+        "momentum_buffer of parameter 0' is (1,), not (3, 2)",
+    ),
+    (
+        lambda s: s["optimiser"]["state"].update({0: {"exp_avg": torch.zeros(3, 2)}}),
+        "its optimiser keeps ['exp_avg'], not ['momentum_buffer']",
     ),
 ]
 
