@@ -267,10 +267,10 @@ def segment(
     Example: pdnet segment holiday.mp4 --overlay
     """
     from pdnet.inference.folded import folded
+    from pdnet.inference.shipped import cutting_of, network_at_hand, terms_of
     from pdnet.inference.video import segment_video
     from pdnet.model.checkpoint import load_network, read_header
     from pdnet.model.device import choose_device
-    from pdnet.model.shipped import cutting_of, network_at_hand, terms_of
 
     if out is None and source.name in ("", ".."):
         raise InputError(
@@ -318,8 +318,8 @@ def ship(
     Example: pdnet ship models/pdnet.safetensors -o pdnet/weights/people.safetensors --note
     data=voc,penn --note "terms=research and non-commercial use"
     """
-    from pdnet.model.shipped import read_notes
-    from pdnet.model.shipped import ship as write
+    from pdnet.inference.shipped import read_notes
+    from pdnet.inference.shipped import ship as write
 
     size = write(checkpoint, out, read_notes(note or []))
     print(f"{out}: {size / 1e6:.2f} MB")
@@ -332,6 +332,7 @@ bench = typer.Typer(
 app.add_typer(bench, name="bench")
 Backbone = Annotated[str, typer.Option(help="torchvision or timm name.")]
 Side = Annotated[int, typer.Option(min=32, help="Side of the square input.")]
+OUR_NAME = "PDNet"  # in the bench of peers
 
 
 @bench.command("model")
@@ -403,6 +404,63 @@ def bench_step(
         f"peak memory {result['peak_gib']:.2f} GiB, {result['start_gib']:.2f} GiB of it before "
         "the network"
     )
+
+
+@bench.command("peers")
+@one_line_errors
+def bench_peers(
+    data: Annotated[Path, typer.Argument(help="Clips with masks in the MVPS layout.")],
+    *,
+    peer: Annotated[
+        Optional[list[str]],
+        typer.Option(
+            metavar="NAME=FILE[,OPTION=VALUE ...]",
+            help="An ONNX or TFLite file, any number of times. Options: size=WIDTHxHEIGHT, mean, "
+            "std, order=rgb|bgr, output=NAME, channel=N, values=probability|logit|softmax, "
+            "threshold, people.",
+        ),
+    ] = None,
+    clip: Annotated[
+        Optional[list[str]],
+        typer.Option(help="A clip, any number of times; without one the evaluation list."),
+    ] = None,
+    frames: Annotated[
+        Optional[int],
+        typer.Option(min=3, help="At most so many of a clip, from its beginning; without it all."),
+    ] = None,
+    checkpoint: Annotated[
+        Optional[Path],
+        typer.Option(
+            help=f"Our network; without it the one that comes with the project, else {CHECKPOINT}."
+        ),
+    ] = None,
+    out: Annotated[Optional[Path], typer.Option("--out", "-o", help="JSON file.")] = None,
+) -> None:
+    """Other people's segmenters and our network on the same frames, in turn, on one core: J&F, J, F
+    and frames a second. All run here, peers in OpenCV: their own runtimes may be faster.
+
+    Example: pdnet bench peers data/480p --peer
+    Selfie=selfie_segmentation.tflite,size=256x256,mean=0,std=1
+    """
+    from pdnet.base.files import write_json
+    from pdnet.data.layout import read_tree
+    from pdnet.inference.folded import folded
+    from pdnet.inference.peers import PeerNetwork, read_peers
+    from pdnet.inference.shipped import cutting_of, network_at_hand
+    from pdnet.inference.side_by_side import chosen_clips, our_way, peers_way, side_by_side, table
+    from pdnet.model.checkpoint import load_network, read_header
+
+    described = read_peers(peer or [], taken=OUR_NAME)
+    clips = chosen_clips(read_tree(data), clip or [])
+    chosen = checkpoint or network_at_hand()
+    cutting = cutting_of(read_header(chosen), chosen)
+    ways = {OUR_NAME: our_way(folded(load_network(chosen)), cutting)}
+    ways |= {one.name: peers_way(PeerNetwork(one)) for one in described}
+    result = side_by_side(ways, clips, frames=frames)
+    if out is not None:
+        files = {one.name: str(one.file) for one in described}
+        write_json(out, {**result, "files": {OUR_NAME: str(chosen), **files}})
+    print(table(result))
 
 
 @app.command("import-official")

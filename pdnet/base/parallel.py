@@ -141,7 +141,9 @@ def _one_thread() -> None:
 
 
 def die_with_parent() -> None:
-    """For a worker process: it must not write on when its command was killed; Linux alone offers this."""
+    """Ties a worker process to its command, after whose death it must not write on; Linux alone
+    offers this.
+    """
     if sys.platform == "linux":
         import ctypes
 

@@ -80,9 +80,9 @@ class Cutter:
         self._lost = 0 if found else self._lost + 1
         if self._track is None or self._lost > PATIENCE:
             keep, self._lost, self._usual = [int(areas.argmax())], 0, float(areas.max())
-        kept = np.zeros(len(areas), bool)
-        kept[keep] = True
-        mask = kept[labels]
+        mask = np.zeros(labels.shape, bool)
+        for piece in keep:
+            mask |= labels == piece
         if keep:
             area = float(areas[keep].sum())
             if area <= GROWTH * self._usual:
@@ -95,9 +95,12 @@ class Cutter:
         track = self._track.astype(np.uint8)
         if track.shape != labels.shape:
             track = cv2.resize(track, labels.shape[::-1], interpolation=cv2.INTER_NEAREST)
-        on = _shared(labels, areas, grown(track, REACH))
+        track = grown(track, REACH)
+        on = _shared(labels, areas, track)
+        if on.any() and len(areas) == 2:
+            return [1]  # the one piece there is; the rest would say so too, for more work
         # the longer nobody was seen, the farther the person may be
-        near = _shared(labels, areas, grown(track, (2 + self._lost) * REACH))
+        near = _shared(labels, areas, grown(track, (1 + self._lost) * REACH))
         # who was not on the track is known by the size alone
         near[areas > GROWTH * self._usual] = 0
         if not on.any() and not near.any():

@@ -113,6 +113,14 @@ def test_a_lost_person_is_waited_for_and_then_the_largest_is_followed():
     assert all((mask == only((50, 250, 150, 280))).all() for mask in found[PATIENCE + 1 :])
 
 
+def test_who_is_nearby_and_much_larger_is_nobody_who_came_back():
+    """At once within the wider reach, and not taken before patience is over."""
+    beside = (20, 154, 180, 300)
+    found = followed(scene(PERSON), *[scene(beside)] * (PATIENCE + 1))
+    assert not any(mask.any() for mask in found[1:-1])
+    assert (found[-1] == only(beside)).all()
+
+
 def test_who_comes_back_in_time_is_known_again():
     found = followed(scene(PERSON), *[scene(CROWD)] * PATIENCE, scene(PERSON, CROWD))
     assert (found[-1] == only(PERSON)).all()

@@ -12,10 +12,10 @@ from safetensors.torch import load_file
 
 from pdnet.base.files import write_image
 from pdnet.errors import InputError
+from pdnet.inference import shipped as module
+from pdnet.inference.shipped import cutting_of, network_at_hand, read_notes, ship, shipped, terms_of
 from pdnet.model import PDNet
-from pdnet.model import shipped as module
 from pdnet.model.checkpoint import load_network, read_header, save_network
-from pdnet.model.shipped import cutting_of, network_at_hand, read_notes, ship, shipped, terms_of
 from tests.helpers import ROOT, small
 
 NOTES = ("--note", "data=voc,penn", "--note", "terms=research and non-commercial use")
