@@ -242,8 +242,8 @@ def segment(
     checkpoint: Annotated[
         Optional[Path],
         typer.Option(
-            help="Trained network; without it the one that comes with the project, else "
-            f"{CHECKPOINT}."
+            help="Trained network: a file, or people (the default) or free, which come with the "
+            f"project; where none does, {CHECKPOINT}."
         ),
     ] = None,
     device: Device = None,
@@ -279,7 +279,7 @@ def segment(
         )
     name = source.name if source.is_dir() else source.stem
     folder = out or source.with_name(name + "-masks")
-    chosen = checkpoint or network_at_hand()
+    chosen = network_at_hand(checkpoint)
     about = read_header(chosen)
     cutting = cutting_of(about, chosen)
     network, place = load_network(chosen), choose_device(device or "auto")
@@ -452,7 +452,7 @@ def bench_peers(
 
     described = read_peers(peer or [], taken=OUR_NAME)
     clips = chosen_clips(read_tree(data), clip or [])
-    chosen = checkpoint or network_at_hand()
+    chosen = network_at_hand(checkpoint)
     cutting = cutting_of(read_header(chosen), chosen)
     ways = {OUR_NAME: our_way(folded(load_network(chosen)), cutting)}
     ways |= {one.name: peers_way(PeerNetwork(one)) for one in described}

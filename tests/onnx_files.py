@@ -36,9 +36,7 @@ def _varint(value: int) -> bytes:
 def tensor(name: str, values: np.ndarray) -> bytes:
     """TensorProto: dims 1, data_type 2, name 8, raw_data 9."""
     sides = b"".join(number(1, side) for side in values.shape)
-    return (
-        sides + number(2, FLOAT) + piece(8, name) + piece(9, values.astype(np.float32).tobytes())
-    )
+    return sides + number(2, FLOAT) + piece(8, name) + piece(9, values.astype(np.float32).tobytes())
 
 
 def value(name: str, sides: Sequence[int | str]) -> bytes:
@@ -49,9 +47,15 @@ def value(name: str, sides: Sequence[int | str]) -> bytes:
     return piece(1, name) + piece(2, piece(1, number(1, FLOAT) + piece(2, dims)))
 
 
-def node(kind: str, inputs: Sequence[str], output: str) -> bytes:
-    """NodeProto: input 1, output 2, op_type 4."""
-    return b"".join(piece(1, name) for name in inputs) + piece(2, output) + piece(4, kind)
+def node(kind: str, inputs: Sequence[str], output: str, attribute: bytes = b"") -> bytes:
+    """NodeProto: input 1, output 2, op_type 4, attribute 5."""
+    names = b"".join(piece(1, name) for name in inputs)
+    return names + piece(2, output) + piece(4, kind) + attribute
+
+
+def numbers(name: str, values: Sequence[int]) -> bytes:
+    """A node's attribute, AttributeProto: name 1, ints 8, type 20 (of integers it is 7)."""
+    return piece(5, piece(1, name) + b"".join(number(8, v) for v in values) + number(20, 7))
 
 
 def write_onnx(
@@ -70,20 +74,24 @@ def write_onnx(
         path: to write.
         weight: (C, 3).
         bias: (C,).
-        sides: of the input `x`, (1, 3, H, W), as numbers or names.
+        sides: of the input `x`, (1, 3, H, W) or (1, H, W, 3), as numbers or names.
         sigmoid: of the output `y`.
         more_inputs: names of further ones that the sum is made with.
-        more_outputs: `z` is the convolution before the sigmoid.
+        more_outputs: `z` is the hyperbolic tangent of what `y` is made of.
     """
     count = len(weight)
     last = "conv" if not more_inputs else "sum"
-    nodes = [node("Conv", ("x", "w", "b"), "conv")]
+    channels_last = sides[3] == 3
+    # ONNX's convolution has its channels first
+    nodes = [node("Transpose", ("x",), "t", numbers("perm", (0, 3, 1, 2)))] if channels_last else []
+    nodes.append(node("Conv", ("t" if channels_last else "x", "w", "b"), "conv"))
+    map_sides = (1, count, *(sides[1:3] if channels_last else sides[2:]))
     nodes += [node("Add", ("conv", name), "sum") for name in more_inputs]
     nodes.append(node("Sigmoid" if sigmoid else "Identity", (last,), "y"))
-    outputs = [value("y", (1, count, *sides[2:]))]
+    outputs = [value("y", map_sides)]
     if more_outputs:
         nodes.append(node("Tanh", (last,), "z"))
-        outputs.append(value("z", (1, count, *sides[2:])))
+        outputs.append(value("z", map_sides))
     inputs = [value("x", sides), *(value(name, sides) for name in more_inputs)]
     graph = [piece(1, one) for one in nodes] + [piece(2, "made")]
     graph += [piece(5, tensor("w", weight[..., None, None])), piece(5, tensor("b", bias))]

@@ -42,6 +42,7 @@ OFF = 0.01  # by which a probability may leave 0..1: rounding
 ASPECT_OFF = 0.1  # share by which a map's aspect may differ from the input's: padding
 # an input in OpenCV's description of a network: "x" // <Input> CV_32FC1 [1 x 3 x 256 x 256]
 INPUT = re.compile(r'"(?P<name>[^"]*)",? // <Input> \S+ \[(?P<sides>[^\]]*)\]')
+WORDS = re.compile(r"error: \([^)]*\) (?P<words>.*?)(?: in function '.*)?\s*$", re.DOTALL)
 LIST_OF_INPUTS = re.compile(r"main_graph: \{.*?inputs: \[\n(?P<lines>.*?)\n\s*\],", re.DOTALL)
 
 
@@ -84,9 +85,8 @@ def read_peer(text: str) -> Peer:
     for option in options:
         key, _, value = option.partition("=")
         if key not in OPTIONS or key in given:
-            known = ", ".join(OPTIONS)
             raise InputError(
-                f"--peer {name}: option '{key}': expected each at most once of {known}"
+                f"--peer {name}: option '{key}': expected each at most once: {', '.join(OPTIONS)}"
             )
         try:
             given[key] = OPTIONS[key](value)
@@ -283,7 +283,8 @@ def _load(peer: Peer) -> cv2.dnn.Net:
 
 def _reason(error: cv2.error) -> str:
     """OpenCV's own words without the place in its code."""
-    return shown(str(getattr(error, "err", "") or error), 200)
+    found = WORDS.search(str(error))
+    return shown(found["words"] if found else str(error), 200)
 
 
 def _input_of(network: cv2.dnn.Net, peer: Peer) -> tuple[tuple[int, int], bool]:

@@ -18,29 +18,42 @@ from pdnet.errors import InputError
 from pdnet.model.checkpoint import load_network, packed, read_header
 
 WEIGHTS = Path(__file__).parent.parent / "weights"
-NAME = "people.safetensors"
+# trained on photographs and clips of real people, whose terms it inherits; or on what is free of
+# any terms alone
+PEOPLE, FREE = "people", "free"
 MOST_BYTES = 10_000_000  # of a shipped file: a clone and a wheel carry it
 REQUIRED = ("data", "terms")  # notes without which nobody may use it
 CUTTING = ("threshold", "people")  # what the note `segment` may hold, as `evaluate` has them
 
 
-def shipped() -> Path:
-    """The file of the shipped network.
+def shipped(name: str = PEOPLE) -> Path:
+    """The file of a shipped network.
 
     Raises:
-        InputError: this copy of the project has none.
+        InputError: this copy of the project has none of that name.
     """
-    path = WEIGHTS / NAME
+    path = WEIGHTS / f"{name}.safetensors"
     if not path.is_file():
         raise InputError(
-            f"{path}: this copy of the project comes without a network; `dvc repro train` makes "
+            f"{path}: this copy of the project comes without this network; `dvc repro train` makes "
             "one, or give --checkpoint"
         )
     return path
 
 
-def network_at_hand() -> Path:
-    """The shipped network, or where the training leaves its own if none is shipped."""
+def network_at_hand(named: Path | None = None) -> Path:
+    """The checkpoint that is meant.
+
+    Args:
+        named: a file, or the name of a shipped network where no file has it; None takes the one of
+            real people, and where none is shipped what the training leaves.
+
+    Raises:
+        InputError: this copy of the project comes without the named one.
+    """
+    if named is not None:
+        by_name = str(named) in (PEOPLE, FREE) and not named.exists()
+        return shipped(str(named)) if by_name else named
     try:
         return shipped()
     except InputError:

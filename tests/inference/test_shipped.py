@@ -56,6 +56,17 @@ def test_a_copy_without_a_network_says_so(weights):
     assert network_at_hand() == Path("models/pdnet.safetensors")
 
 
+def test_a_shipped_network_is_called_by_its_name_unless_a_file_has_it(weights, trained, tmp_path):
+    weights.mkdir()
+    (weights / "free.safetensors").write_bytes(trained.read_bytes())
+    assert network_at_hand(Path("free")) == weights / "free.safetensors"
+    assert network_at_hand(trained) == trained
+    with pytest.raises(InputError, match=r"people\.safetensors: this copy"):
+        network_at_hand(Path("people"))
+    Path("free").write_bytes(trained.read_bytes())
+    assert network_at_hand(Path("free")) == Path("free")
+
+
 def test_the_shipped_network_goes_before_the_trained_one(cli, weights, trained, frames, tmp_path):
     save_network(load_network(trained), tmp_path / "models/pdnet.safetensors")
     status, text = cli("segment", frames)
@@ -151,5 +162,5 @@ def test_notes_without_a_key_of_their_own_are_refused(given):
 def test_a_wheel_has_the_shipped_network():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     patterns = project["tool"]["setuptools"]["package-data"]["pdnet"]
-    file = (module.WEIGHTS / module.NAME).relative_to(ROOT / "pdnet")
+    file = (module.WEIGHTS / f"{module.PEOPLE}.safetensors").relative_to(ROOT / "pdnet")
     assert any(file.match(pattern) for pattern in patterns)
