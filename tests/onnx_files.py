@@ -64,18 +64,18 @@ def write_onnx(
     *,
     bias: np.ndarray,
     sides: Sequence[int | str],
-    sigmoid: bool = False,
+    ending: str = "Identity",
     more_inputs: Sequence[str] = (),
     more_outputs: bool = False,
 ) -> Path:
-    """A 1x1 convolution, by itself or with a sigmoid behind it.
+    """A 1x1 convolution, and another layer behind it.
 
     Args:
         path: to write.
         weight: (C, 3).
         bias: (C,).
         sides: of the input `x`, (1, 3, H, W) or (1, H, W, 3), as numbers or names.
-        sigmoid: of the output `y`.
+        ending: what makes the output `y` of it: Sigmoid, Transpose (all axes), Flatten ...
         more_inputs: names of further ones that the sum is made with.
         more_outputs: `z` is the hyperbolic tangent of what `y` is made of.
     """
@@ -87,7 +87,7 @@ def write_onnx(
     nodes.append(node("Conv", ("t" if channels_last else "x", "w", "b"), "conv"))
     map_sides = (1, count, *(sides[1:3] if channels_last else sides[2:]))
     nodes += [node("Add", ("conv", name), "sum") for name in more_inputs]
-    nodes.append(node("Sigmoid" if sigmoid else "Identity", (last,), "y"))
+    nodes.append(node(ending, (last,), "y"))
     outputs = [value("y", map_sides)]
     if more_outputs:
         nodes.append(node("Tanh", (last,), "z"))

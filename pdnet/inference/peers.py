@@ -313,7 +313,8 @@ def _input_of(network: cv2.dnn.Net, peer: Peer) -> tuple[tuple[int, int], bool]:
             f"{peer.file}: takes an input of [{inputs[0]['sides']}], no picture of three channels"
         )
     channels_last = bool(known) and known[1] != 3
-    height, width = (known[1:3] if channels_last else known[2:]) if known else (None, None)
+    place = slice(1, 3) if channels_last else slice(2, 4)
+    height, width = known[place] or (None, None)
     wanted = peer.size or (height, width)
     if None in wanted:
         raise InputError(f"{peer.file}: leaves the size of its input open; give size=WIDTHxHEIGHT")

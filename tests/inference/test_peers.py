@@ -27,7 +27,7 @@ def loaded(path: Path, options: str = "") -> PeerNetwork:
 
 @pytest.mark.parametrize("sides", [SIDES, (1, H, W, 3)], ids=["channels first", "last"])
 def test_a_known_network_gives_known_probabilities(tmp_path, sides):
-    path = write_onnx(tmp_path / "red.onnx", 10 * RED, bias=NONE - 5, sides=sides, sigmoid=True)
+    path = write_onnx(tmp_path / "red.onnx", 10 * RED, bias=NONE - 5, sides=sides, ending="Sigmoid")
     frame = picture()
     wanted = 1 / (1 + np.exp(5 - 10 * (frame[..., 0] / 255)))
     assert loaded(path).probability(frame) == pytest.approx(wanted, abs=1e-5)
@@ -85,6 +85,8 @@ def test_a_size_that_the_file_leaves_open_is_the_descriptions(tmp_path):
         ({"more_inputs": ("state",)}, "", "takes 2 inputs .x, state."),
         ({"more_outputs": True}, "", "outputs are y, z; say which one"),
         ({}, ",output=mask", "outputs are y; say which one"),
+        ({"ending": "Transpose"}, "", "of shape .32, 24, 1, 1. is no map of the 32x24 input"),
+        ({"ending": "Flatten"}, "", "of shape .1, 768. is no map of the 32x24 input"),
         ({}, ",channel=1", "has one channel; leave out channel="),
         ({"weight": np.eye(3)}, "", "has 3 channels, 0 to 2; say which one"),
         ({"weight": np.eye(3)}, ",channel=3", "has 3 channels, 0 to 2; say which one"),

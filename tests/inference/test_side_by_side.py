@@ -30,12 +30,12 @@ def bright(tmp_path):
     """A peer that finds `make_tree`'s disc: red is 200 and more on it, at most 89 elsewhere."""
     weight, bias = 40 * RED, np.array([-40 * 0.55])
     return write_onnx(
-        tmp_path / "bright.onnx", weight, bias=bias, sides=(1, 3, 48, 64), sigmoid=True
+        tmp_path / "bright.onnx", weight, bias=bias, sides=(1, 3, 48, 64), ending="Sigmoid"
     )
 
 
 def test_scores_are_those_of_the_evaluator(tmp_path, tree, bright):
-    network, options = small(), checked("evaluate")
+    network, options = small(input_size=(64, 64)), checked("evaluate")
     clips = read_tree(tree).every_clip()
     peer = PeerNetwork(read_peer(f"bright={bright}"))
     ways = {"ours": our_way(network, options), "bright": peers_way(peer)}
@@ -81,6 +81,32 @@ def test_a_frame_by_each_then_the_next(tree):
     clips = chosen_clips(read_tree(tree), ["a/one"])
     side_by_side({"first": way("first"), "second": way("second")}, clips, frames=3)
     assert seen == ["first", "second"] * 3
+
+
+def test_the_first_and_the_last_frame_are_not_scored(tree):
+    [clip] = chosen_clips(read_tree(tree), ["a/one"])
+
+    def begin(_):
+        truths = iter([read_mask(clip.mask(stem)) for stem in clip.frames])
+        wrong = iter([True, False, False, True])
+        return lambda _: next(truths) ^ next(wrong)
+
+    way = side_by_side({"it": begin}, [clip], frames=4)["ways"]["it"]
+    assert (way["J-Mean"], way["F-Mean"]) == (100, 100)
+
+
+def test_the_first_frame_is_not_timed(tree):
+    def begin(_):
+        seconds = iter([0.3, 0.3, 0.0])
+
+        def mask(frame):
+            time.sleep(next(seconds))
+            return np.zeros(frame.shape[:2], bool)
+
+        return mask
+
+    way = side_by_side({"it": begin}, read_tree(tree).clips("val"), frames=3)["ways"]["it"]
+    assert 140 < way["wall_ms"] < 270  # the middle of 300 and next to none
 
 
 def test_times_are_of_the_masks_alone_and_waiting_costs_no_cpu(tree):
@@ -141,7 +167,7 @@ def test_a_clip_too_short_or_unknown_and_a_mask_of_another_size_are_one_line(tmp
 
 
 def test_the_command_prints_a_table_and_writes_json(cli, tmp_path, tree, bright):
-    save_network(small(), tmp_path / "ours.safetensors")
+    save_network(small(input_size=(64, 64)), tmp_path / "ours.safetensors")
     given = ("bench", "peers", tree, "--checkpoint", tmp_path / "ours.safetensors")
     peer, out = f"bright={bright},threshold=0.5", tmp_path / "out.json"
     status, text = cli(*given, "--peer", peer, "--clip", "a/one", "--frames", 4, "-o", out)
@@ -158,7 +184,7 @@ def test_the_command_cuts_our_masks_as_the_checkpoint_says(cli, tmp_path, tree):
     values = []
     for threshold in (0.01, 0.99):
         note = {"segment": {"threshold": threshold}}
-        save_network(small(), tmp_path / "ours.safetensors", note)
+        save_network(small(input_size=(64, 64)), tmp_path / "ours.safetensors", note)
         out = tmp_path / "out.json"
         given = ("--checkpoint", tmp_path / "ours.safetensors", "-o", out)
         assert cli("bench", "peers", tree, *given)[0] == 0
