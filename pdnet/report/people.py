@@ -26,7 +26,7 @@ from pdnet.data.layout import Clip, image_pairs, read_tree
 from pdnet.data.overlays import overlay_errors, overlay_mask
 from pdnet.errors import InputError
 from pdnet.inference.folded import folded
-from pdnet.inference.people import Cutter
+from pdnet.inference.people import Cutter, pieces
 from pdnet.inference.pictures import clip_row
 from pdnet.inference.score import spread
 from pdnet.inference.segment import ClipSegmenter, clip_segmenter, walk
@@ -48,6 +48,10 @@ OURS = "PDNet, this checkpoint"
 SHARPNESS_AT = 384  # pixels of the long side: sharpness means nothing without a size
 THIRDS = ("lowest", "middle", "highest")
 Pair = tuple[Path, Path]
+
+
+PIECES = ("none", "one", "two", "three or more")  # of people that do not touch each other
+BORDER = {False: "inside the picture", True: "cut off by its border"}
 
 
 @dataclass(frozen=True)
@@ -276,27 +280,35 @@ def held_out(data: Path, share: float, most: int | None = None) -> list[Pair]:
 
 
 def photograph_rows(chosen: Chosen, pairs: Sequence[Pair]) -> pd.DataFrame:
-    """A row per photograph: set, name, J, and what may make it hard: the person's share of the
-    picture in per cent, its mean luma (0 to 255), and the variance of its Laplacian at 384 pixels
-    of the long side, which is low where a picture is blurred.
+    """A row per photograph: set, name, J of all its people (sets of photographs count everybody),
+    and what may make it hard: in how many pieces people are (1, 2, 3 or more), whether they reach
+    the picture's border, their share of it in per cent, its mean luma (0 to 255), and the variance
+    of its Laplacian at 384 pixels of the long side, which is low where a picture is blurred.
     """
-    cutting, rows = chosen.cutting, []
+    rows = []
     for image, mask in progress(pairs, "photographs", unit="photograph"):
         frame = read_frame(image)
-        [score] = image_scores(
-            chosen.network, [(image, mask)], cutting.threshold, people=cutting.people
-        )
+        truth = read_mask(mask)
+        [score] = image_scores(chosen.network, [(image, mask)], chosen.cutting.threshold)
         rows.append(
             {
                 "set": image.parent.parent.name,
                 "photograph": image.stem,
                 "J": score,
-                "size": 100 * float(read_mask(mask).mean()),
+                "pieces": PIECES[min(len(pieces(truth)[1]) - 1, len(PIECES) - 1)],
+                "border": BORDER[reaches_border(truth)],
+                "size": 100 * float(truth.mean()),
                 "light": float(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY).mean()),
                 "sharpness": sharpness(frame),
             }
         )
     return pd.DataFrame(rows)
+
+
+def reaches_border(mask: np.ndarray) -> bool:
+    """True where a (H, W) bool mask goes on beyond the picture: somebody is cut off."""
+    edges = (mask[0], mask[-1], mask[:, 0], mask[:, -1])
+    return any(edge.any() for edge in edges)
 
 
 def sharpness(frame: np.ndarray) -> float:
@@ -311,12 +323,15 @@ def sharpness(frame: np.ndarray) -> float:
 
 
 def photograph_table(rows: pd.DataFrame) -> pd.DataFrame | str:
-    """Mean J by set, and in thirds by size, light and sharpness; a sentence without photographs."""
+    """Mean J by set, pieces and border, and in thirds by size, light and sharpness; a sentence
+    without photographs.
+    """
     if rows.empty:
         return "No photographs are held out here."
     table = [_group("all", "", rows)]
-    for name, group in rows.groupby("set"):
-        table.append(_group("set", str(name), group))
+    for kind in ("set", "pieces", "border"):
+        for name, group in rows.groupby(kind):
+            table.append(_group(kind, str(name), group))
     # of three or more there is one for each third
     for kind in ("size", "light", "sharpness") if len(rows) >= len(THIRDS) else ():
         ordered = rows.sort_values(kind, kind="stable")
@@ -360,8 +375,7 @@ def photographs_figure(
         image, mask = pairs[place]
         frame, truth = read_frame(image), read_mask(mask)
         segmenter = ClipSegmenter(chosen.network, lambda _, only=frame: only, 1)
-        cut = Cutter(chosen.cutting.people, threshold=chosen.cutting.threshold)
-        found = cut.mask(segmenter.segment(0, frame).probability)
+        found = segmenter.segment(0, frame).probability > chosen.cutting.threshold
         pictures.append([frame, overlay_mask(frame, truth), overlay_errors(frame, found, truth)])
         labels.append(f"{row['set']}\n{row['photograph']}\nJ {100 * row['J']:.0f}")
     titles = ("photograph", "truth", "green hit, orange missed, pink false")

@@ -216,21 +216,33 @@ def test_photographs_are_grouped_by_set_and_in_thirds():
     rng = np.random.default_rng(1)
     rows = pd.DataFrame({"set": ["x", "y"] * 15, "photograph": "p", "light": rng.permutation(30)})
     rows["size"], rows["sharpness"] = rng.random(30), rng.random(30)
+    rows["pieces"], rows["border"] = ["one", "two", "one"] * 10, ["inside", "cut off"] * 15
     rows["J"] = np.where(rows["light"] < 10, 0.2, 0.9)  # the dark third fails
     table = people.photograph_table(rows)
     assert table.loc[("light", "lowest third, 0 to 9"), "J"] == 20
     assert table.loc[("light", "lowest third, 0 to 9"), "J below 50 (%)"] == 100
     assert table.loc[("light", "highest third, 20 to 29"), "J"] == 90
-    for kind in ("all", "set", "size", "light", "sharpness"):
+    for kind in ("all", "set", "pieces", "border", "size", "light", "sharpness"):
         assert table.loc[kind, "photographs"].sum() == 30, kind
 
 
-@pytest.mark.parametrize(("count", "kinds"), [(2, ["all", "set"]), (3, ["all", "set", "size"])])
+@pytest.mark.parametrize(("count", "kinds"), [(2, []), (3, ["size", "light", "sharpness"])])
 def test_few_photographs_have_no_thirds_and_none_is_a_sentence(tmp_path, count, kinds):
     pairs = image_pairs(photographs(tmp_path))[:count]
     table = people.photograph_table(people.photograph_rows(chosen(), pairs))
-    assert list(dict.fromkeys(table.index.get_level_values("by")))[:3] == kinds
+    by = list(dict.fromkeys(table.index.get_level_values("by")))
+    assert by == ["all", "set", "pieces", "border", *kinds]
     assert "No photographs" in people.photograph_table(people.photograph_rows(chosen(), []))
+
+
+def test_a_photograph_tells_how_many_people_stand_apart_and_whether_one_is_cut_off(tmp_path):
+    two = disc((48, 64), (24, 12), 8) | disc((48, 64), (24, 60), 8)  # the second leaves the picture
+    for name, mask in (("a", disc((48, 64), (24, 32), 8)), ("b", two)):
+        save_image(tmp_path / f"Images/x/img/{name}.jpg", np.zeros((48, 64, 3), np.uint8))
+        save_image(tmp_path / f"Images/x/mask/{name}.png", mask.astype(np.uint8) * 255)
+    rows = people.photograph_rows(chosen(), image_pairs(tmp_path))
+    assert list(rows["pieces"]) == ["one", "two"]
+    assert list(rows["border"]) == ["inside the picture", "cut off by its border"]
 
 
 def test_blur_lowers_sharpness_and_size_hardly_moves_it():
