@@ -13,8 +13,8 @@ import pytest
 import yaml
 
 from pdnet.config import load_config, with_values
-from pdnet.stages.download import run as download
-from pdnet.stages.preprocess import run as preprocess
+from pdnet.sources.clips import download
+from pdnet.sources.preprocess import preprocess
 from pdnet.training.loop import Training
 from tests.helpers import ROOT
 
@@ -33,7 +33,7 @@ def losses(folder: Path, steps: int) -> None:
     params.write_text(yaml.safe_dump(with_values(raw, values), sort_keys=False))
     config = load_config(params)
     download(config, folder / "source", folder / "raw")
-    preprocess(config, folder / "raw", folder / "480p")
+    preprocess(folder / "raw", folder / "480p", config.preprocess)
     training = Training(config, folder / "480p", folder / "models")
     training.model.train()
     batches = {kind: training.batches(kind) for kind in set(training.kinds)}
@@ -51,9 +51,8 @@ def test_the_recorded_curve_of_the_shipped_network_comes_again(tmp_path):
     fixed = dict(word.split("=") for word in KERNELS.split())
     environment = {**os.environ, **fixed, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "tests.training.test_recipe", str(tmp_path), str(STEPS)]
-    done = subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True
-    )
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
     found = [line.split() for line in done.stdout.splitlines()]
     with RECORDED.open() as stream:
         recorded = [(row["kind"], float(row["total"])) for row in csv.DictReader(stream)][:STEPS]
