@@ -134,12 +134,22 @@ def _folder_units(name: str, folder: Path, images: str, labels: str, hashes: Has
             "their names but for the suffix"
         )
     hashes.learn([*found.values(), *masks.values()])
+    return labelled_units(name, [(found[stem], masks[stem]) for stem in both], hashes)
+
+
+def labelled_units(name: str, pairs: Sequence[tuple[Path, Path]], hashes: Hashes) -> list[Unit]:
+    """Units of images and their labels, any non-zero of which is people.
+
+    Args:
+        name: of the set.
+        pairs: an image and its label each.
+        hashes: that have learned both.
+    """
     units = []
-    for stem in both:
-        image, label = found[stem], masks[stem]
+    for image, label in pairs:
         made_by = recipe("labelled image", hashes.of(image), hashes.of(label), code_of_masks())
         files = pair_files(name, image)
-        units.append(Unit(files, made_by, bring_labelled, (files, image, label)))
+        units.append(Unit(files, made_by, _bring_labelled, (files, image, label)))
     return units
 
 
@@ -206,7 +216,7 @@ def pair_files(name: str, image: Path) -> tuple[str, str]:
     return f"{folder}/img/{image.stem}{image.suffix.lower()}", f"{folder}/mask/{image.stem}.png"
 
 
-def bring_labelled(root: Path, files: tuple[str, str], image: Path, label: Path) -> None:
+def _bring_labelled(root: Path, files: tuple[str, str], image: Path, label: Path) -> None:
     """Brings an image, and its label as a mask; any non-zero label is foreground."""
     write_pair(root, files, image, read_mask(label))
 

@@ -18,9 +18,9 @@ from pdnet.errors import InputError
 from pdnet.sources.fetch import fetch
 from pdnet.sources.image_sets import (
     bring_class,
-    bring_labelled,
     coco_units,
     code_of_masks,
+    labelled_units,
     licence_units,
     pair_files,
 )
@@ -236,12 +236,7 @@ def penn_units(root: Path, hashes: Hashes) -> list[Unit]:
         named = images.get(picture, [root / "PNGImages" / f"{picture}.png"])
         pairs.append((named[0], files[0]))
     _learn("penn_fudan", pairs, hashes)
-    units = []
-    for image, label in pairs:
-        made_by = recipe("labelled image", hashes.of(image), hashes.of(label), code_of_masks())
-        files = pair_files("penn_fudan", image)
-        units.append(Unit(files, made_by, bring_labelled, (files, image, label)))
-    return units
+    return labelled_units("penn_fudan", pairs, hashes)
 
 
 def _learn(original: str, pairs: Sequence[tuple[Path, Path]], hashes: Hashes) -> None:
