@@ -25,7 +25,6 @@ from pdnet.data.images import read_frame, read_mask
 from pdnet.data.layout import Clip, image_pairs, read_tree
 from pdnet.data.overlays import overlay_errors, overlay_mask
 from pdnet.errors import InputError
-from pdnet.inference.folded import folded
 from pdnet.inference.people import Cutter, pieces
 from pdnet.inference.pictures import clip_row
 from pdnet.inference.score import spread
@@ -83,7 +82,7 @@ def choose(checkpoint: Path | None) -> Chosen:
         "threshold": f"{cutting.threshold:g}",
         "people": cutting.people,
     }
-    return Chosen(folded(load_network(path)), cutting, about)
+    return Chosen(load_network(path), cutting, about)
 
 
 def choose_clips(
