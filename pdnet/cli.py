@@ -312,6 +312,10 @@ def ship(
             '`segment` says how to cut: {"threshold": 0.5, "people": "all"}.'
         ),
     ] = None,
+    side: Annotated[
+        Optional[int],
+        typer.Option(help="Of the input at use, a multiple of 32; without it as in training."),
+    ] = None,
 ) -> None:
     """Write a network in half precision, at most 10 MB, with its data, terms and commit noted.
 
@@ -321,7 +325,7 @@ def ship(
     from pdnet.inference.shipped import read_notes
     from pdnet.inference.shipped import ship as write
 
-    size = write(checkpoint, out, read_notes(note or []))
+    size = write(checkpoint, out, read_notes(note or []), side=side)
     print(f"{out}: {size / 1e6:.2f} MB")
 
 

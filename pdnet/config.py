@@ -202,11 +202,6 @@ class TrainConfig(Section):
     sample_weights: dict[Text, Annotated[float, Field(ge=0, le=100)]] = {}
     # of a single image: itself as its reference, another warp of it, or a moved person (docs)
     image_reference: Literal["same", "warp", "paste", "mixed"] = "same"
-    # share of images that are their own reference which get another image's people set before them
-    paste: Share = 0.0
-    # (height, width) of what training sees of pictures at the scale of `model.input_size`; null:
-    # all of that
-    window: tuple[Side, Side] | None = Field(None, strict=False)
     crop: float = Field(0.125, ge=0, le=0.5)  # more leaves nothing of a small frame
     # Beyond the paper's crop and flip, 0 is none. `model.fit: aspect` crops by zoom instead.
     zoom: float = Field(0.0, ge=0, le=3)  # the picture shrinks and grows by up to 1 + zoom

@@ -167,18 +167,16 @@ class Augmenter:
     """
 
     def __init__(self, train: TrainConfig, model: ModelConfig) -> None:
-        self.train, self.size = train, train.window or model.input_size
+        self.train, self.size = train, model.input_size
         self.keep_aspect = model.fit == "aspect"
-        # of pictures that cover the window: to their scale at use
-        self.nearer = min(model.input_size) / min(self.size)
 
     def geometry(self, rng: np.random.Generator) -> Geometry:
         """A draw of where pictures lie."""
         train = self.train
         crop = draw_crop(rng, train.crop)
-        if not (self.keep_aspect or train.zoom or train.rotation or train.window):
+        if not (self.keep_aspect or train.zoom or train.rotation):
             return crop
-        zoom = self.nearer * (1 + train.zoom) ** rng.uniform(-1, 1)
+        zoom = (1 + train.zoom) ** rng.uniform(-1, 1)
         down, right = rng.random(2)
         turn = rng.uniform(-train.rotation, train.rotation)
         # the crop's own draws: they change the aspect a little here too

@@ -35,7 +35,7 @@ def pasted_pair(
     pictures = []
     for view in (behind, moved):
         before = augmenter.placed(person, augmenter.geometry(rng))
-        pictures.append(pasted(before, augmenter.placed(background, view)))
+        pictures.append(_over(before, augmenter.placed(background, view)))
     return pictures[0], pictures[1]
 
 
@@ -52,7 +52,7 @@ def _camera_moved(rng: np.random.Generator, geometry: Geometry) -> Geometry:
     return replace(geometry, down=down, right=right, **sides)
 
 
-def pasted(front: Picture, back: Picture) -> Picture:
+def _over(front: Picture, back: Picture) -> Picture:
     """The people of `front` before `back`; the soft border of their mask is their transparency."""
     share = front.mask[..., None]
     image = share * front.image + (1 - share) * back.image

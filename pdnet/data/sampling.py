@@ -15,7 +15,7 @@ from pdnet.config import Config
 from pdnet.data.augment import Augmenter, Picture
 from pdnet.data.cache import PictureReader
 from pdnet.data.layout import Clip
-from pdnet.data.pairs import pasted, pasted_pair, warped_pair
+from pdnet.data.pairs import pasted_pair, warped_pair
 from pdnet.errors import InputError
 
 NAMES = ("target", "mask"), ("reference", "reference_mask")
@@ -77,7 +77,7 @@ class ImageDataset(Dataset):
 
     def __init__(self, pairs: Sequence[tuple[Path, Path]], config: Config) -> None:
         self.pairs, self.seed = pairs, config.seed
-        self.how, self.paste = config.train.image_reference, config.train.paste
+        self.how = config.train.image_reference
         self.augmenter = Augmenter(config.train, config.model)
         self.reader = PictureReader(config.machine.cache_gib)
 
@@ -99,17 +99,12 @@ class ImageDataset(Dataset):
     def _pictures(self, rng: np.random.Generator, index: int) -> tuple[Picture, ...]:
         picture = self.reader.read(*self.pairs[index])
         if self.how == "same":
-            placed = self.augmenter.placed(picture, self.augmenter.geometry(rng))
-            if self.paste and rng.random() < self.paste:
-                front = self.augmenter.placed(self._any(rng), self.augmenter.geometry(rng))
-                placed = pasted(front, placed)
-            return (placed,)
-        if self.how == "paste" or (self.how == "mixed" and rng.random() < 0.5):
-            return pasted_pair(rng, self.augmenter, picture, self._any(rng))
-        return warped_pair(rng, self.augmenter, picture)
-
-    def _any(self, rng: np.random.Generator) -> Picture:
-        return self.reader.read(*self.pairs[rng.integers(len(self.pairs))])
+            return (self.augmenter.placed(picture, self.augmenter.geometry(rng)),)
+        paste = self.how == "paste" or (self.how == "mixed" and rng.random() < 0.5)
+        if not paste:
+            return warped_pair(rng, self.augmenter, picture)
+        other = self.reader.read(*self.pairs[rng.integers(len(self.pairs))])
+        return pasted_pair(rng, self.augmenter, picture, other)
 
 
 def _sample(tensors: Sequence[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:

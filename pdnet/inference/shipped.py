@@ -107,7 +107,9 @@ def read_notes(given: Sequence[str]) -> dict[str, Any]:
     return notes
 
 
-def ship(checkpoint: Path, out: Path, notes: Mapping[str, Any]) -> int:
+def ship(
+    checkpoint: Path, out: Path, notes: Mapping[str, Any], *, side: int | None = None
+) -> int:
     """Writes a checkpoint in half precision, fit to be shipped.
 
     Args:
@@ -115,12 +117,14 @@ def ship(checkpoint: Path, out: Path, notes: Mapping[str, Any]) -> int:
         out: a .safetensors file; replaced.
         notes: more of them: `data` (which data sets), `terms`, `segment`, figures. `commit` is
             that of the working tree unless it is given.
+        side: of the square input at use; None leaves that of the training. A convolutional network
+            finds what is smaller in a larger input, for more work.
 
     Returns:
         its bytes.
 
     Raises:
-        InputError: see `load_network`; a required note is missing, or the file would be larger than
+        InputError: see `load_network`; no such `side`; a required note is missing, or the file would be larger than
             `MOST_BYTES`. Nothing is written then.
     """
     about = read_header(checkpoint)
@@ -133,7 +137,11 @@ def ship(checkpoint: Path, out: Path, notes: Mapping[str, Any]) -> int:
             f"{missing[0]}=..., so that everybody knows what the network may be used for"
         )
     cutting_of(every, checkpoint)
-    content = packed(load_network(checkpoint), every, half=True)
+    network = load_network(checkpoint)
+    if side is not None:
+        model = {**network.config.model_dump(), "input_size": (side, side)}
+        network.config = checked("model", **model)
+    content = packed(network, every, half=True)
     if len(content) > MOST_BYTES:
         raise InputError(
             f"{checkpoint}: {len(content) / 1e6:.1f} MB in half precision, more than the "

@@ -20,8 +20,8 @@ class Output:
 
     Attributes:
         logits: (B, 1, H, W) portrait logits; sigmoid gives the probability.
-        appearance: (B, C, H/4, W/4), or None from a compiled network.
-        motion: (B, C', H/16, W/16), or None without IPDA or from a compiled network.
+        appearance: (B, C, H/4, W/4).
+        motion: (B, C', H/16, W/16), or None without IPDA.
         parts: the target's `Parts`, or None without IPDA.
         auxiliary_logits: four (B, 1, H, W), finest first; empty when not asked for.
         reference_parts, reference_auxiliary_logits: the same of the reference, in the pairwise
@@ -29,7 +29,7 @@ class Output:
     """
 
     logits: Tensor
-    appearance: Tensor | None
+    appearance: Tensor
     motion: Tensor | None
     parts: Parts | None
     auxiliary_logits: list[Tensor]

@@ -52,6 +52,7 @@ class Progress(Checked):
     finished: bool = False
 
 
+Moment = Literal["momentum_buffer", "exp_avg", "exp_avg_sq", "step"]
 # of each parameter, by optimiser
 MOMENTS = {
     torch.optim.SGD: {"momentum_buffer"},
@@ -210,7 +211,7 @@ def _check_optimiser(state: dict[str, Any], optimiser: torch.optim.Optimizer) ->
         if not 0 <= number < len(parameters):
             raise InputError(f"its optimiser has a parameter {number} of {len(parameters)}")
         kept = MOMENTS[type(optimiser)]
-        if values and set(values) != kept:
+        if set(values) - kept or (values and set(values) != kept):
             raise InputError(f"its optimiser keeps {shown(sorted(values))}, not {sorted(kept)}")
         for name, value in values.items():
             if value is not None or name != "momentum_buffer":

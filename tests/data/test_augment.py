@@ -101,20 +101,3 @@ def test_whoever_is_behind_a_thing_in_front_is_not_in_the_truth():
     hidden = mask[0] == 0
     assert 0.005 < hidden.float().mean() < 0.2
     assert torch.equal(hidden, (image != 77 / 255).any(0))
-
-
-def test_a_window_shows_pictures_at_the_scale_of_use():
-    """A person is as large as in the whole input; the window is smaller."""
-    model = checked("model", input_size=(128, 128), fit="aspect")
-    picture = Picture(
-        np.zeros((640, 960, 3), np.uint8), disc((640, 960), (320, 480), 60).astype("f")
-    )
-    for window, side in ((None, 128), ((64, 64), 64)):
-        drawer = Augmenter(checked("train", crop=0.0, window=window), model)
-        # at offsets where the disc is in the window
-        still = Warp(True, drawer.nearer, drawer.nearer, 0.5, 0.5, 0.0, False)
-        mask = drawer.placed(picture, still).mask
-        assert mask.shape == (side, side)
-        assert mask.sum() == pytest.approx(np.pi * 12**2, rel=0.03)
-        drawn = drawer.geometry(np.random.default_rng(0))
-        assert (drawn.height, drawn.width) == (drawer.nearer, drawer.nearer)

@@ -6,7 +6,7 @@ import numpy as np
 
 from pdnet.config import checked
 from pdnet.data.augment import Augmenter, Picture
-from pdnet.data.pairs import pasted, pasted_pair, warped_pair
+from pdnet.data.pairs import pasted_pair, warped_pair
 from tests.helpers import disc
 
 SIZE = (64, 64)
@@ -40,11 +40,3 @@ def test_a_moved_person_stands_before_another_photograph_whose_people_stay_peopl
     # the person moves, the camera hardly does
     moved = (target.image[..., 0] > 200) != (reference.image[..., 0] > 200)
     assert moved.mean() > 0.02
-
-
-def test_people_set_before_a_photograph_hide_it_and_all_count():
-    both = pasted(person(RED, BLUE, (30, 30)), person(GREEN, BLUE, (50, 50)))
-    front, back = disc((80, 80), (30, 30), 18), disc((80, 80), (50, 50), 18)
-    assert np.array_equal(both.mask > 0, front | back)
-    assert (both.image[front] == RED).all() and (both.image[back & ~front] == GREEN).all()
-    assert (both.image[~(front | back)] == BLUE).all()

@@ -92,17 +92,3 @@ def test_an_image_has_the_reference_that_was_asked_for(tmp_path, how):
         assert value.shape == (1 if "mask" in name else 3, 64, 64)
         assert value.min() >= 0 and value.max() <= 1
     assert set(dataset.groups()) == {"a", "b"}
-
-
-def test_other_images_people_are_set_before_so_many_images(tmp_path):
-    pairs = images(tmp_path)
-    plain, half = (
-        ImageDataset(pairs, config(tmp_path, train__crop=0.0, train__paste=share))
-        for share in (0.0, 0.5)
-    )
-    keys = [(epoch, index) for epoch in range(10) for index in range(len(pairs))]
-    changed = [not torch.equal(plain[key]["target"], half[key]["target"]) for key in keys]
-    assert 0.3 < np.mean(changed) < 0.7
-    for key in keys:
-        # nobody who was there is gone, but behind somebody else
-        assert (half[key]["mask"] >= plain[key]["mask"] - 1e-6).all()

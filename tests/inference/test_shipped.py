@@ -164,3 +164,15 @@ def test_a_wheel_has_the_shipped_network():
     patterns = project["tool"]["setuptools"]["package-data"]["pdnet"]
     file = (module.WEIGHTS / f"{module.PEOPLE}.safetensors").relative_to(ROOT / "pdnet")
     assert any(file.match(pattern) for pattern in patterns)
+
+
+def test_the_input_at_use_may_be_another_than_in_training(cli, trained, tmp_path):
+    out = tmp_path / "out.safetensors"
+    notes = [f"{key}={value}" for key, value in TERMS.items()]
+    given = [word for note in notes for word in ("--note", note)]
+    status, text = cli("ship", trained, "-o", out, *given, "--side", "50")
+    assert status == 2 and "input_size" in text and not out.exists()
+    assert cli("ship", trained, "-o", out, *given, "--side", "96")[0] == 0
+    before, after = load_network(trained), load_network(out)
+    assert after.config.input_size == (96, 96) != before.config.input_size
+    assert after.config.model_copy(update={"input_size": before.config.input_size}) == before.config
