@@ -107,9 +107,7 @@ def read_notes(given: Sequence[str]) -> dict[str, Any]:
     return notes
 
 
-def ship(
-    checkpoint: Path, out: Path, notes: Mapping[str, Any], *, side: int | None = None
-) -> int:
+def ship(checkpoint: Path, out: Path, notes: Mapping[str, Any], *, side: int | None = None) -> int:
     """Writes a checkpoint in half precision, fit to be shipped.
 
     Args:
@@ -124,8 +122,8 @@ def ship(
         its bytes.
 
     Raises:
-        InputError: see `load_network`; no such `side`; a required note is missing, or the file would be larger than
-            `MOST_BYTES`. Nothing is written then.
+        InputError: see `load_network`; no such `side`; a required note is missing, or the file
+            would be larger than `MOST_BYTES`. Nothing is written then.
     """
     about = read_header(checkpoint)
     kept = {key: value for key, value in about.items() if key not in ("format", "model", "weights")}
