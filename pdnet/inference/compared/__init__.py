@@ -1,5 +1,6 @@
 """The compared methods of Tables 1 and 2, each whole: its own encoder, interaction, decoder, losses
-and way of being tested. Two of the eight stand: HFAN-M and IMCNet.
+and way of being tested. Three of the eight stand: COSNet, HFAN-M and
+IMCNet.
 
 Written from descriptions of the published networks, none of whose code is here; the numbers of the
 authors' own networks agree (`tests/golden_baselines`). A method's entries have our names;
@@ -14,7 +15,11 @@ from pdnet.errors import InputError
 from pdnet.inference.compared.base import Method
 
 # name in tables -> module and class; imported when wanted: each is large
-METHODS = {"HFAN-M": ("hfan", "HFAN"), "IMCNet": ("imcnet", "IMCNet")}
+METHODS = {
+    "COSNet": ("cosnet", "COSNet"),
+    "HFAN-M": ("hfan", "HFAN"),
+    "IMCNet": ("imcnet", "IMCNet"),
+}
 
 
 def method_class(name: str) -> type[Method]:
