@@ -266,7 +266,7 @@ def segment(
 
     Example: pdnet segment holiday.mp4 --overlay
     """
-    from pdnet.inference.compiled import compiled
+    from pdnet.inference.folded import folded
     from pdnet.inference.shipped import cutting_of, network_at_hand, terms_of
     from pdnet.inference.video import segment_video
     from pdnet.model.checkpoint import load_network, read_header
@@ -283,7 +283,7 @@ def segment(
     about = read_header(chosen)
     cutting = cutting_of(about, chosen)
     network, place = load_network(chosen), choose_device(device or "auto")
-    network = compiled(network) if place.type == "cpu" else network.to(place)
+    network = folded(network) if place.type == "cpu" else network.to(place)
     if checkpoint is None:
         sys.stderr.write(f"network: {chosen} ({terms_of(about)})\n")
     count, announced = segment_video(
@@ -448,7 +448,7 @@ def bench_peers(
     """
     from pdnet.base.files import write_json
     from pdnet.data.layout import read_tree
-    from pdnet.inference.compiled import compiled
+    from pdnet.inference.folded import folded
     from pdnet.inference.peers import PeerNetwork, read_peers
     from pdnet.inference.shipped import cutting_of, network_at_hand
     from pdnet.inference.side_by_side import chosen_clips, our_way, peers_way, side_by_side, table
@@ -458,7 +458,7 @@ def bench_peers(
     clips = chosen_clips(read_tree(data), clip or [])
     chosen = network_at_hand(checkpoint)
     cutting = cutting_of(read_header(chosen), chosen)
-    ways = {OUR_NAME: our_way(compiled(load_network(chosen)), cutting)}
+    ways = {OUR_NAME: our_way(folded(load_network(chosen)), cutting)}
     ways |= {one.name: peers_way(PeerNetwork(one)) for one in described}
     result = side_by_side(ways, clips, frames=frames)
     if out is not None:

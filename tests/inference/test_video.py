@@ -77,7 +77,7 @@ def saved(network, tmp_path_factory) -> Path:
 def segment(cli, network, saved, monkeypatch):
     """Calls `pdnet segment` with a network that is loaded already; gives (status, output)."""
     monkeypatch.setattr("pdnet.model.checkpoint.load_network", lambda _: network)
-    monkeypatch.setattr("pdnet.inference.compiled.compiled", lambda network: network)
+    monkeypatch.setattr("pdnet.inference.folded.folded", lambda network: network)
     return partial(cli, "segment", "--checkpoint", saved)
 
 
