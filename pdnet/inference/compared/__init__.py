@@ -1,6 +1,5 @@
 """The compared methods of Tables 1 and 2, each whole: its own encoder, interaction, decoder, losses
-and way of being tested. Three of the eight stand: COSNet, HFAN-M and
-IMCNet.
+and way of being tested. Five of the eight stand: AGNN, COSNet, F2Net, HFAN-M and IMCNet.
 
 Written from descriptions of the published networks, none of whose code is here; the numbers of the
 authors' own networks agree (`tests/golden_baselines`). A method's entries have our names;
@@ -16,7 +15,9 @@ from pdnet.inference.compared.base import Method
 
 # name in tables -> module and class; imported when wanted: each is large
 METHODS = {
+    "AGNN": ("agnn", "AGNN"),
     "COSNet": ("cosnet", "COSNet"),
+    "F2Net": ("f2net", "F2Net"),
     "HFAN-M": ("hfan", "HFAN"),
     "IMCNet": ("imcnet", "IMCNet"),
 }

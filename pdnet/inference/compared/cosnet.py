@@ -10,9 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from pdnet.inference.compared.base import Method, NativeProtocol, Shown
-from pdnet.inference.compared.deeplab import CHANNELS, DeepLabEncoder, enlarged, frame_loss
-
-IMAGE_WEIGHT = 0.1  # of the single-image head's loss
+from pdnet.inference.compared.deeplab import (
+    CHANNELS,
+    DeepLabEncoder,
+    alone_loss,
+    enlarged,
+    frame_loss,
+    pair_readout,
+)
 
 
 class CoAttended(NamedTuple):
@@ -55,7 +60,7 @@ class COSNet(Method):
         self.encoder = DeepLabEncoder()
         self.affinity = nn.Linear(CHANNELS, CHANNELS, bias=False)
         self.gate = nn.Conv2d(CHANNELS, 1, 1, bias=False)  # one for both
-        self.readouts = nn.ModuleList(_readout() for _ in range(2))
+        self.readouts = nn.ModuleList(pair_readout() for _ in range(2))
 
     def forward(self, frame: Tensor, reference: Tensor) -> CoAttended:
         """A pair of (B, 3, H, W)."""
@@ -111,14 +116,4 @@ class COSNet(Method):
 
     def image_losses(self, image: Tensor, mask: Tensor) -> dict[str, Tensor]:
         """The encoder's own head; see `Method.image_losses`."""
-        alone = enlarged(self.encoder(image)[1], image.shape[-2:]).sigmoid()
-        return {"total": IMAGE_WEIGHT * frame_loss(alone, mask)}
-
-
-def _readout() -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(2 * CHANNELS, CHANNELS, 3, padding=1, bias=False),
-        nn.BatchNorm2d(CHANNELS),
-        nn.ReLU(),
-        nn.Conv2d(CHANNELS, 1, 1),
-    )
+        return {"total": alone_loss(self.encoder(image)[1], mask)}

@@ -1,5 +1,5 @@
 """What COSNet and its followers share: the encoder, a DeepLabv3 on ResNet-101 at stride 8, its
-single-image head, and the losses on probabilities.
+single-image head, what gathers features where they agree, and the losses on probabilities.
 """
 
 from __future__ import annotations
@@ -14,13 +14,19 @@ STAGES = 4
 STAGE_CHANNELS, BRANCH_CHANNELS, CHANNELS = 2048, 512, 256
 DILATIONS = (6, 12, 18)  # of the pyramid's 3x3 convolutions
 L1_WEIGHT = 0.8
+IMAGE_WEIGHT = 0.1  # of the single-image head's loss
 
 
 class DeepLabEncoder(nn.Module):
     """Image -> features at stride 8 and the logits of who is seen in this image alone.
 
     The ResNet is Caffe's: its stem pools with ceil mode, its blocks stride in their first 1x1, and
-    its last two stages keep their size and dilate in every block, the first one too.
+    its last two stages keep their size and dilate in every block, the first one too. The batch norm
+    of the pyramid's mean sees one value per item: training wants two items at least.
+
+    Args:
+        refine: what the pyramid's features pass through before anyone reads them, if anything:
+            (B, 256, h, w) -> the same.
     """
 
     # our entries -> the authors'
@@ -36,17 +42,22 @@ class DeepLabEncoder(nn.Module):
         (r"^encoder\.classifier", "encoder.main_classifier"),
     )
 
-    def __init__(self) -> None:
+    def __init__(self, refine: nn.Module | None = None) -> None:
         super().__init__()
         self.backbone = _dilated(ResNetBackbone("resnet101", STAGES))
         self.pyramid = Pyramid()
+        self.refine = nn.Identity() if refine is None else refine
         self.classifier = nn.Conv2d(CHANNELS, 1, 1)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """(B, 3, H, W) -> features (B, 256, h, w) and single-image logits (B, 1, h, w); h, w about
         an eighth of H, W.
         """
-        features = self.pyramid(self.backbone(image)[-1])
+        return self.read(self.backbone(image)[-1])
+
+    def read(self, last_stage: Tensor) -> tuple[Tensor, Tensor]:
+        """The backbone's last map (B, 2048, h, w) -> what `forward` gives."""
+        features = self.refine(self.pyramid(last_stage))
         return features, self.classifier(features)
 
 
@@ -92,6 +103,31 @@ def _dilated(backbone: ResNetBackbone) -> ResNetBackbone:
     return backbone
 
 
+def attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """Values gathered at each query: their mean, weighted by the softmax of the query's products
+    with the keys.
+
+    Args:
+        queries: (B, D, h, w).
+        keys, values: (B, D, h', w') and (B, C, h', w').
+
+    Returns:
+        (B, C, h, w).
+    """
+    weights = (queries.flatten(2).transpose(1, 2) @ keys.flatten(2)).softmax(2)  # (B, n, n')
+    return (values.flatten(2) @ weights.transpose(1, 2)).unflatten(2, queries.shape[-2:])
+
+
+def pair_readout() -> nn.Sequential:
+    """Two maps of 256 channels, concatenated -> logits (B, 1, h, w)."""
+    return nn.Sequential(
+        nn.Conv2d(2 * CHANNELS, CHANNELS, 3, padding=1, bias=False),
+        nn.BatchNorm2d(CHANNELS),
+        nn.ReLU(),
+        nn.Conv2d(CHANNELS, 1, 1),
+    )
+
+
 def enlarged(logits: Tensor, size: tuple[int, int]) -> Tensor:
     """Bilinear without aligned corners, as these networks enlarge their logits."""
     return F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
@@ -109,3 +145,13 @@ def frame_loss(probability: Tensor, mask: Tensor) -> Tensor:
     with torch.autocast(probability.device.type, enabled=False):
         entropy = F.binary_cross_entropy(probability.float(), mask.float())
     return mask.numel() / people * entropy + L1_WEIGHT * F.l1_loss(probability, mask)
+
+
+def alone_loss(logits: Tensor, mask: Tensor) -> Tensor:
+    """The loss of the single-image head on single images.
+
+    Args:
+        logits: (B, 1, h, w) of the encoder.
+        mask: (B, 1, H, W) in 0..1.
+    """
+    return IMAGE_WEIGHT * frame_loss(enlarged(logits, mask.shape[-2:]).sigmoid(), mask)
