@@ -5,7 +5,6 @@ by medians.
 from __future__ import annotations
 
 import time
-import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -13,53 +12,15 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from pdnet.base.parallel import peak_memory, progress
 from pdnet.config import LossConfig, ModelConfig
+from pdnet.inference.cost import MIB, PeakMemory, giga_macs
 from pdnet.losses.parts import area_variance, geometric_concentration, semantic_consistency
 from pdnet.losses.total import PDNetLoss
 from pdnet.model import PDNet
 from pdnet.model.device import choose_device
 from pdnet.model.ipda import Memory, Parts
-
-MIB = 2**20
-
-
-class PeakMemory(TorchDispatchMode):
-    """Counts the bytes of tensors that are alive and were made inside the block; `peak` is the
-    largest count.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now = self.peak = 0
-        self._known: set[int] = set()
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None
-    ) -> Any:
-        """Runs the operation and notes the storages it made."""
-        result = func(*args, **(kwargs or {}))
-        for tensor in tree_leaves(result):
-            if isinstance(tensor, Tensor):
-                self._note(tensor.untyped_storage())
-        return result
-
-    def _note(self, storage: torch.UntypedStorage) -> None:
-        key = storage._cdata
-        if key in self._known:
-            return
-        self._known.add(key)
-        self.now += storage.nbytes()
-        self.peak = max(self.peak, self.now)
-        weakref.finalize(storage, self._gone, key, storage.nbytes())
-
-    def _gone(self, key: int, size: int) -> None:
-        self._known.discard(key)
-        self.now -= size
 
 
 def medians(ways: dict[str, Callable[[], object]], rounds: int, what: str) -> dict[str, float]:
@@ -74,19 +35,6 @@ def medians(ways: dict[str, Callable[[], object]], rounds: int, what: str) -> di
             if turn:
                 seconds[name].append(time.perf_counter() - began)
     return {name: float(np.median(values)) for name, values in seconds.items()}
-
-
-def giga_macs(work: Callable[[], object]) -> float:
-    """Multiply-accumulates of a call, in units of 10^9 (half of the counted floating-point
-    operations).
-    """
-    # torch's counter does not know the attention of its own CPU path
-    attention = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-    formula = {attention: lambda query, key, value, *_, **__: sdpa_flop_count(query, key, value)}
-    counter = FlopCounterMode(display=False, custom_mapping=formula)
-    with counter:
-        work()
-    return counter.get_total_flops() / 2e9
 
 
 def loop_over_parts(network: PDNet, target: Parts, memory: Memory) -> Tensor:

@@ -60,6 +60,12 @@ add_stage(
     "Resize data/raw to the working copy data/480p; resumes, skips what is done.",
 )
 add_stage(
+    "flow",
+    "flow",
+    "Compute the clips' optical flow (DIS or RAFT) to data/flow, where a method that is run looks "
+    "at it.",
+)
+add_stage(
     "imbalance",
     "imbalance",
     "Render the series in which limbs move ever faster, to data/imbalance.",
@@ -188,6 +194,31 @@ def ablate(
     from pdnet.stages.ablate import run
 
     run(params, variant)
+
+
+@app.command()
+@one_line_errors
+def compare(
+    interaction: Annotated[
+        str, typer.Argument(help="A name under comparison.methods: ipda, concat, cosnet, hfan ...")
+    ],
+    params: Params = PARAMS,
+) -> None:
+    """Train and score one method of Tables 1 and 2 with every seed, to results/comparison/NAME;
+    seeds that are done are kept.
+    """
+    from pdnet.stages.compare import run
+
+    run(params, interaction)
+
+
+@app.command()
+@one_line_errors
+def comparison(params: Params = PARAMS) -> None:
+    """Write Tables 1 and 2 to results/comparison_tables, with the masks of comparison.external."""
+    from pdnet.stages.comparison import run
+
+    run(params)
 
 
 @app.command()

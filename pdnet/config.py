@@ -23,11 +23,14 @@ from pdnet.errors import InputError
 SOURCE, RAW, WORKING = Path("data/source"), Path("data/raw"), Path("data/480p")
 SERIES = Path("data/imbalance")
 MODELS, RESULTS, REPORTS = Path("models"), Path("results"), Path("reports")
-OUTPUTS = (RAW, WORKING, SERIES, MODELS, RESULTS, REPORTS)  # what stages write
+FLOW = WORKING.parent / "flow"  # where `Clip.flow` looks
+OUTPUTS = (RAW, WORKING, FLOW, SERIES, MODELS, RESULTS, REPORTS)  # what stages write
 CHECKPOINT = MODELS / "pdnet.safetensors"
 KERNELS = MODELS / "kernels.json"  # what the training computed with; nothing declares it
 ABLATION_WORK, VARIANTS = MODELS / "ablation", RESULTS / "ablation"
 TABLES = RESULTS / "tables"
+COMPARED_WORK, COMPARED = MODELS / "comparison", RESULTS / "comparison"
+COMPARED_SPEED, COMPARED_TABLES = RESULTS / "comparison_speed", RESULTS / "comparison_tables"
 NOTEBOOKS = Path("notebooks")
 
 
@@ -58,6 +61,13 @@ SetName = Annotated[str, Field(max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9_
 Original = Literal["coco_val2017", "coco_train2017", "voc2012", "penn_fudan", "davis"]
 Checksum = Annotated[str, Field(pattern=r"^(md5:[0-9a-fA-F]{32}|(sha256:)?[0-9a-fA-F]{64})$")]
 Licence = Annotated[int, Field(ge=1, le=8)]  # MSCOCO's numbers
+# ipda is the paper's, none its Table 3's first row; the others are in pdnet.model.interactions
+Interaction = Literal[
+    *("ipda", "none", "concat"),
+    *("agnn", "amcnet", "cosnet", "f2net", "fsnet", "hfan", "imcnet", "matnet"),
+]
+# the others look at a reference, or at nothing
+LOOK_AT_FLOW = ("amcnet", "fsnet", "hfan", "matnet")
 # a folder's name: results/ablation/NAME
 VariantName = Annotated[str, Field(max_length=60, pattern=r"^[a-z0-9][a-z0-9_-]*$")]
 
@@ -100,6 +110,15 @@ class PreprocessConfig(Section):
     jpeg_quality: int = Field(95, ge=50, le=100)
 
 
+class FlowConfig(Section):
+    """Optical flow from each annotated frame to the next, for the interactions that look at it."""
+
+    method: Literal["dis", "raft_large", "raft_small"] = "dis"
+    preset: Literal["ultrafast", "fast", "medium"] = "medium"  # of DIS
+    weights: Text = "download"  # of RAFT: torchvision's, or a file with its entries
+    short_side: int = Field(240, ge=32, le=4320)  # at which it is kept
+
+
 class ModelConfig(Section):
     """The network. What the paper and the authors' code read differently is named in `presets`."""
 
@@ -110,7 +129,7 @@ class ModelConfig(Section):
     input_size: tuple[Side, Side] = Field((480, 480), strict=False)
     # a frame fills the input, its aspect lost, or keeps its aspect with the input's short side
     fit: Literal["stretch", "aspect"] = "stretch"
-    interaction: Literal["ipda", "none"] = "ipda"
+    interaction: Interaction = "ipda"
     parts: int = Field(5, ge=1, le=64)
     fusion: Literal["multiply", "add"] = "multiply"
     residual: bool = True
@@ -263,6 +282,30 @@ class AblationConfig(Section):
         return run
 
 
+class ComparisonConfig(Section):
+    """Tables 1 and 2: interactions on one encoder, one data set, one protocol."""
+
+    # a stage each; those that `run` leaves out end at once
+    methods: Annotated[list[Interaction], AfterValidator(_unique)] = list(get_args(Interaction))
+    run: Annotated[list[Interaction], AfterValidator(_unique)] = ["ipda", "concat", "cosnet"]
+    set: dict[Text, Any] = {}  # parameters of every method: what makes the trainings short
+    seeds: Annotated[list[Seed], AfterValidator(_unique)] = Field(
+        [1], min_length=1, max_length=1000
+    )
+    # further rows: name -> folder of masks <clip>/<frame>.png, of any method or tool
+    external: dict[VariantName, Text] = {}
+
+    @field_validator("run")
+    @classmethod
+    def _with_ours(cls, run: list[str], info: Info) -> list[str]:
+        left = [name for name in run if name not in info.data.get("methods", run)]
+        if left:
+            raise ValueError(f"'{left[0]}' is not in comparison.methods")
+        if "ipda" not in run:
+            raise ValueError("'ipda' must be among them: every other row is compared with it")
+        return run
+
+
 class ImbalanceConfig(Section):
     """The rendered series in which the limbs move ever faster against the torso."""
 
@@ -303,14 +346,21 @@ class Config(Section):
     seed: Annotated[Seed, Field(strict=True)]
     data: DataConfig
     preprocess: PreprocessConfig
+    flow: FlowConfig
     model: ModelConfig
     loss: LossConfig
     train: TrainConfig
     evaluate: EvaluateConfig
     report: ReportConfig
     ablation: AblationConfig
+    comparison: ComparisonConfig
     imbalance: ImbalanceConfig
     machine: MachineConfig
+
+    @property
+    def wants_flow(self) -> bool:
+        """Whether anything that is run looks at optical flow."""
+        return any(name in LOOK_AT_FLOW for name in (self.model.interaction, *self.comparison.run))
 
 
 SECTIONS = tuple(name for name in Config.model_fields if name not in ("profile", "seed"))
@@ -402,6 +452,17 @@ def variant_configs(params: Path, name: str) -> dict[int, Config]:
         )
     changes = {**options.set, **options.variants[name]}
     where = f"ablation.variants.{name}"
+    return {
+        seed: resolve(with_values(raw, {**changes, "seed": seed}), where) for seed in options.seeds
+    }
+
+
+def method_configs(params: Path, interaction: str) -> dict[int, Config]:
+    """Seed -> resolved parameters of a method of the comparison."""
+    raw = _read(params)
+    options = resolve(raw, str(params)).comparison
+    changes = {**options.set, "model.interaction": interaction}
+    where = f"comparison, {interaction}"
     return {
         seed: resolve(with_values(raw, {**changes, "seed": seed}), where) for seed in options.seeds
     }

@@ -23,8 +23,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pdnet.inference.compared import method_class
-from pdnet.inference.compared.base import Method, import_state
+from pdnet.model.methods import method_class
+from pdnet.model.methods.base import Method, import_state
 from tests.helpers import ROOT, image_by_rule
 
 GOLDEN_BASELINES = ROOT / "tests/golden_baselines"

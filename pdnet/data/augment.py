@@ -20,6 +20,7 @@ from torchvision.transforms.v2 import functional as transform
 
 from pdnet.config import ModelConfig, TrainConfig
 from pdnet.data.fit import image_tensor, resized
+from pdnet.data.flow import flow_colours
 
 HUE_SHARE = 0.25  # of the strength of colour changes: hue is the change that people show least
 JPEG_QUALITY = (20, 80)  # from a messenger's to a camera's
@@ -54,6 +55,11 @@ class Crop:
     height: float
     width: float
     flip: bool
+
+    def linear(self, frame: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
+        """What it does to a small step (right, down) in a frame of (h, w): a 2x2 matrix."""
+        right = size[1] / (self.width * frame[1])
+        return np.diag([-right if self.flip else right, size[0] / (self.height * frame[0])])
 
     def place(self, image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         """(h, w, ...) -> (H, W, ...)."""
@@ -101,13 +107,25 @@ class Warp:
     rotation: float
     flip: bool
 
-    def place(self, image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-        """(h, w, ...) -> (H, W, ...)."""
-        (h, w), (height, width) = image.shape[:2], size
+    def linear(self, frame: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
+        """See `Crop.linear`."""
+        height, width = self._inner(frame, size)
+        right = width / frame[1]
+        grown = np.diag([-right if self.flip else right, height / frame[0]])
+        return _about_centre(self.rotation, size)[:2, :2] @ grown
+
+    def _inner(self, frame: tuple[int, int], size: tuple[int, int]) -> tuple[int, int]:
+        """The picture's (height, width) in the input."""
+        (h, w), (height, width) = frame, size
         fit = [height / h, width / w]
         if self.keep_aspect:
             fit = [max(fit)] * 2
-        inner = (max(1, round(h * fit[0] * self.height)), max(1, round(w * fit[1] * self.width)))
+        return max(1, round(h * fit[0] * self.height)), max(1, round(w * fit[1] * self.width))
+
+    def place(self, image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        """(h, w, ...) -> (H, W, ...)."""
+        height, width = size
+        inner = self._inner(image.shape[:2], size)
         # resized first: antialiased where it shrinks, which a warp is not
         image = resized(image[:, ::-1] if self.flip else image, inner)
         move = (self.right * (width - inner[1]), self.down * (height - inner[0]))
@@ -186,6 +204,13 @@ class Augmenter:
     def placed(self, picture: Picture, geometry: Geometry) -> Picture:
         """A picture in the input: (H, W, 3) and (H, W)."""
         return Picture(*(geometry.place(array, self.size) for array in picture))
+
+    def placed_flow(self, flow: np.ndarray, geometry: Geometry) -> Tensor:
+        """Optical flow (h, w, 2) of a frame, where `placed` puts the frame -> its colours (3, H, W)
+        in 0..1; a mirrored or turned frame moves in a mirrored or turned direction.
+        """
+        linear = geometry.linear(flow.shape[:2], self.size).astype(np.float32)
+        return image_tensor(flow_colours(geometry.place(flow, self.size) @ linear.T))
 
     def finished(
         self, rng: np.random.Generator, pictures: Sequence[Picture]

@@ -6,6 +6,7 @@ ROOT/Annotations/480p/CLIP/FRAME.png        their masks, any non-zero is foregro
 ROOT/Frames/480p/CLIP/FRAME.jpg             frames in between, where a source has them
 ROOT/Images/SET/{img,mask}/NAME.{jpg,png}   single images of people
 ROOT/Parts/480p/CLIP/FRAME.png              true body parts, where the clip was rendered
+ROOT/../flow/CLIP/FRAME.png                 optical flow to the next annotated frame (data/flow.py)
 """
 
 from __future__ import annotations
@@ -61,6 +62,10 @@ class Clip:
     def parts(self, stem: str) -> Path:
         """The true body parts of an annotated frame; only rendered clips have the file."""
         return self.root / "Parts" / "480p" / self.name / f"{stem}.png"
+
+    def flow(self, stem: str) -> Path:
+        """The optical flow from an annotated frame to the next, where it was computed."""
+        return self.root.parent / "flow" / self.name / f"{stem}.png"
 
     def scored_frames(self, include_first_last: bool = False) -> tuple[str, ...]:
         """The annotated frames that count: all but the first and the last, as the official

@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 from pdnet.config import Config
 from pdnet.data.augment import Augmenter, Picture
 from pdnet.data.cache import PictureReader
+from pdnet.data.flow import read_flow
 from pdnet.data.layout import Clip
 from pdnet.data.pairs import pasted_pair, warped_pair
 from pdnet.errors import InputError
@@ -31,9 +32,11 @@ class PairDataset(Dataset):
         clips: to sample from.
         config: `train.reference` is the `first` annotated frame of the clip (paper) or a `random`
             one; `train` and `model` say how pictures are augmented and fit the input.
+        flow: also give the target's optical flow.
     """
 
-    def __init__(self, clips: Sequence[Clip], config: Config) -> None:
+    def __init__(self, clips: Sequence[Clip], config: Config, *, flow: bool = False) -> None:
+        self.flow = flow
         self.samples: list[tuple[Clip, str]] = []
         for clip in clips:
             self.samples += [(clip, stem) for stem in clip.frames]
@@ -49,7 +52,9 @@ class PairDataset(Dataset):
         return [clip.name for clip, _ in self.samples]
 
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Tensor]:
-        """(epoch, index) -> target, reference (3, H, W) in 0..1; mask, reference_mask (1, H, W)."""
+        """(epoch, index) -> target, reference (3, H, W) in 0..1; mask, reference_mask (1, H, W);
+        and flow (3, H, W), colours in 0..1.
+        """
         epoch, index = key
         rng = np.random.default_rng((self.seed, 1, epoch, index))
         clip, stem = self.samples[index]
@@ -62,7 +67,10 @@ class PairDataset(Dataset):
         geometry = self.augmenter.geometry(rng)
         pictures = [self.reader.read(clip.frame(f), clip.mask(f)) for f in (stem, other)]
         placed = [self.augmenter.placed(picture, geometry) for picture in pictures]
-        return _sample(self.augmenter.finished(rng, placed))
+        sample = _sample(self.augmenter.finished(rng, placed))
+        if self.flow:
+            sample["flow"] = self.augmenter.placed_flow(read_flow(clip.flow(stem)), geometry)
+        return sample
 
 
 class ImageDataset(Dataset):

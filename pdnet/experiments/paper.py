@@ -14,6 +14,15 @@ PAPER_TABLE_1 = {
     "IMCNet (paper)": (84.1, 86.6, 97.2, 2.0, 81.6, 97.6, 1.3),
     "PDNet (paper)": (88.1, 90.0, 98.3, 2.2, 86.1, 98.3, 0.9),
 }
+# Table 2, PP-HumanSeg14K: J&F, J, F
+PAPER_TABLE_2 = {
+    "COSNet (paper)": (95.7, 96.9, 94.6),
+    "AGNN (paper)": (93.9, 96.1, 91.6),
+    "MATNet (paper)": (93.1, 95.6, 90.7),
+    "F2Net (paper)": (89.3, 93.9, 84.7),
+    "IMCNet (paper)": (94.5, 96.4, 92.7),
+    "PDNet (paper)": (96.0, 97.1, 94.9),
+}
 # the paper's J&F, J and F in per cent on the MVPS test set; None where the paper has no such row
 PAPER_TABLE_3 = {
     "no-ipda": (85.0, 88.2, 81.9),

@@ -71,6 +71,22 @@ def bootstrap_interval(ours: np.ndarray, others: np.ndarray, seed: int = 0) -> t
     return float(low), float(high)
 
 
+def mean_interval(values: pd.DataFrame, seed: int = 0) -> tuple[float, float]:
+    """95 % interval of a mean over clips and seeds, by drawing both anew, with replacement.
+
+    Args:
+        values: a row a clip, a column a seed.
+        seed: of the draws, so that a table is the same each time.
+    """
+    rng = np.random.default_rng(seed)
+    clips, seeds = values.shape
+    clip_weights = rng.multinomial(clips, np.full(clips, 1 / clips), DRAWS) / clips
+    seed_weights = rng.multinomial(seeds, np.full(seeds, 1 / seeds), DRAWS) / seeds
+    means = ((clip_weights @ values.to_numpy()) * seed_weights).sum(1)
+    low, high = np.percentile(means, INTERVAL)
+    return float(low), float(high)
+
+
 def verdict(difference: float, p_value: float, spread: float) -> str:
     """What may be said of a difference, given the corrected test across clips and the spread over
     seeds.

@@ -79,13 +79,13 @@ def run_variant(params: Path, name: str, places: Places) -> None:
     """
     configs = variant_configs(params, name)
     data, flows = data_hash(places.data, TRAINED_ON), Flows(places.data)
-    parent = _parent(next(iter(configs.values())), data)
+    parent = parent_run(next(iter(configs.values())), data, "ablation")
     tables: Rows = {kind: [] for kind in KINDS}
     for seed, config in configs.items():
         folder = places.work / name / str(seed)
         training = train_once(config, places.data, folder, run_name=f"{name} {seed}", parent=parent)
         rows = score_once(config, name, folder=folder, places=places, flows=flows)
-        _track(config, training, rows["clips"])
+        track(config, training, rows["clips"], ("J", "F"))
         for kind, values in rows.items():
             tables[kind] += [{"variant": name, "seed": seed, **row} for row in values]
     for kind, values in tables.items():
@@ -105,7 +105,7 @@ def train_once(
     """
     key = fingerprint(config, data_hash(data, TRAINED_ON))
     note, checkpoint = folder / "trained.json", folder / "pdnet.safetensors"
-    stored = _stored(note, key)
+    stored = known_under(note, key)
     if stored is not None and checkpoint.is_file() and file_hash(checkpoint) == stored["sha256"]:
         return stored["run_id"]
     training = Training(config, data, folder, run_name=run_name, parent=parent)
@@ -119,7 +119,7 @@ def score_once(config: Config, name: str, *, folder: Path, places: Places, flows
     """Scores the checkpoint in `folder` unless done with the same options, data and code."""
     checkpoint = folder / "pdnet.safetensors"
     key = _score_key(config, name, checkpoint, places)
-    stored = _stored(folder / "scores.json", key)
+    stored = known_under(folder / "scores.json", key)
     if stored is None:
         network = load_network(checkpoint).to(take_machine(config.machine))
         stored = {"key": key, "rows": measure(network, config, name, places=places, flows=flows)}
@@ -165,7 +165,7 @@ def _score_key(config: Config, name: str, checkpoint: Path, places: Places) -> s
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
-def _stored(note: Path, key: str) -> dict[str, Any] | None:
+def known_under(note: Path, key: str) -> dict[str, Any] | None:
     """What a note says, if it is there and bears this key."""
     if not note.is_file():
         return None
@@ -176,15 +176,23 @@ def _stored(note: Path, key: str) -> dict[str, Any] | None:
     return said if isinstance(said, dict) and said.get("key") == key else None
 
 
-def _parent(config: Config, data: str) -> str | None:
-    """The MLflow run under which the variants of one data set and one starting network stand."""
+def parent_run(config: Config, data: str, name: str) -> str | None:
+    """The MLflow run `name` under which the trainings on one data set and one starting network
+    stand.
+    """
     start = file_hash(Path(config.train.start)) if config.train.start else ""
     key = hashlib.sha256((data + start).encode()).hexdigest()[:16]
-    return shared_parent(f"pdnet-{config.profile}", "ablation", key)
+    return shared_parent(f"pdnet-{config.profile}", name, key)
 
 
-def _track(config: Config, run_id: str | None, clips: list[Mapping[str, Any]]) -> None:
+def track(
+    config: Config, run_id: str | None, clips: list[Mapping[str, Any]], columns: tuple[str, str]
+) -> None:
+    """Notes the means over clips of J and F, which the rows have in `columns`, in a training's
+    run.
+    """
     run = Run(f"pdnet-{config.profile}", "", run_id=run_id)
-    for name in ("J", "F"):
-        run.metrics(0, **{f"evaluation/{name}-Mean": float(np.mean([row[name] for row in clips]))})
+    for name, column in zip(("J", "F"), columns, strict=True):
+        mean = float(np.mean([row[column] for row in clips]))
+        run.metrics(0, **{f"evaluation/{name}-Mean": mean})
     run.end()

@@ -75,13 +75,7 @@ def evaluate(
     metrics = _metrics(rows, stability["PDNet"])
     write_json(out / "metrics.json", metrics)
     # last, so that nothing else runs meanwhile
-    speed = measure_speed(
-        network,
-        clips[0],
-        frames=options.fps_frames,
-        threshold=options.threshold,
-        people=options.people,
-    )
+    speed = measure_speed(network, clips[0], options)
     write_json(out / "speed.json", speed)
     return Evaluation(metrics, speed)
 

@@ -11,12 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pdnet.data.fit import frame_tensor, input_shape
+from pdnet.data.fit import frame_tensor, image_tensor, input_shape, resized
+from pdnet.data.flow import flow_colours, read_flow
 from pdnet.data.images import read_frame
 from pdnet.data.layout import Clip
 from pdnet.errors import InputError
 from pdnet.model import PDNet
 from pdnet.model.blocks import resize
+from pdnet.model.interactions.base import References
 from pdnet.model.ipda import Memory
 
 LATER_REFERENCES = ("first+previous_k", "every_n")
@@ -73,6 +75,8 @@ class ClipSegmenter:
         read: index -> frame (H, W, 3) uint8 RGB.
         count: frames of the clip.
         policy, k, seed: see `reference_indices`.
+        flow: index -> optical flow (h, w, 2) of a frame, in any resolution; for a network that
+            looks at it.
     """
 
     def __init__(
@@ -84,19 +88,26 @@ class ClipSegmenter:
         policy: str = "first",
         k: int = 5,
         seed: int = 0,
+        flow: Callable[[int], np.ndarray] | None = None,
     ) -> None:
+        if network.looks_at == "flow" and flow is None:
+            raise InputError(
+                f"the network with the interaction '{network.config.interaction}' looks at optical "
+                "flow, which is only there for the clips of a data set (stage `flow`)"
+            )
+        self.flow = flow
         self.network, self.read, self.count = network, read, count
         self.policy, self.k, self.seed = policy, k, seed
         self.device = next(network.parameters()).device
         # least recently used first
-        self._memories: OrderedDict[int, Memory | None] = OrderedDict()
+        self._memories: OrderedDict[int, Memory | References | None] = OrderedDict()
 
     def _input(self, frame: np.ndarray) -> Tensor:
         size = input_shape(self.network.config, frame.shape[:2])
         image = frame_tensor(frame, size)[None].to(self.device)
         return self.network.encoder.normalise(image)
 
-    def _remember(self, index: int) -> Memory | None:
+    def _remember(self, index: int) -> Memory | References | None:
         """Memory of a reference frame: kept, or encoded."""
         if index not in self._memories:
             self._keep(index, self.network.encode_reference(self._input(self.read(index))))
@@ -104,16 +115,28 @@ class ClipSegmenter:
         self._memories.move_to_end(index)
         return self._memories[index]
 
-    def _keep(self, index: int, memory: Memory | None) -> None:
+    def _keep(self, index: int, memory: Memory | References | None) -> None:
         self._memories[index] = memory
         while len(self._memories) > KEPT_MEMORIES + JUST_SEGMENTED:
             self._memories.popitem(last=False)
 
-    def memory(self, index: int) -> Memory | None:
-        """The memory that frame `index` looks into."""
+    def memory(self, index: int) -> Memory | References | None:
+        """The memory that frame `index` looks into; None where no reference is looked at."""
+        if self.network.looks_at != "reference":
+            return None
         chosen = reference_indices(self.policy, index, self.count, k=self.k, seed=self.seed)
         memories = [self._remember(i) for i in chosen]
-        return None if memories[0] is None else reduce(Memory.joined, memories)
+        return reduce(lambda ours, others: ours.joined(others), memories)
+
+    def _colours(self, index: int, frame: np.ndarray) -> Tensor | None:
+        """The flow's colours as the network takes them; None where they are not looked at."""
+        if self.network.looks_at != "flow":
+            return None
+        size = input_shape(self.network.config, frame.shape[:2])
+        flow = self.flow(index)
+        grown = np.array([size[1] / flow.shape[1], size[0] / flow.shape[0]], np.float32)
+        image = image_tensor(flow_colours(resized(flow, size) * grown))[None].to(self.device)
+        return self.network.encoder.normalise(image)
 
     @torch.inference_mode()
     def segment(self, index: int, frame: np.ndarray | None = None) -> Segmentation:
@@ -123,7 +146,8 @@ class ClipSegmenter:
             InputError: the network gives something that is no number; a mask of it would be empty.
         """
         frame = self.read(index) if frame is None else frame
-        output = self.network.segment(self._input(frame), self.memory(index))
+        colours = self._colours(index, frame)
+        output = self.network.segment(self._input(frame), self.memory(index), colours)
         may_serve = self.policy in LATER_REFERENCES and output.parts is not None
         if may_serve and index not in self._memories:
             # what was segmented may be a reference later, for the price of its keys and values
@@ -152,7 +176,11 @@ def clip_segmenter(
     def read(index: int) -> np.ndarray:
         return read_frame(clip.frame(clip.frames[index]))
 
-    return ClipSegmenter(network, read, len(clip.frames), policy=policy, k=k, seed=seed)
+    def flow(index: int) -> np.ndarray:
+        return read_flow(clip.flow(clip.frames[index]))
+
+    how = {"policy": policy, "k": k, "seed": seed, "flow": flow}
+    return ClipSegmenter(network, read, len(clip.frames), **how)
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,13 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
+from pdnet.config import EvaluateConfig
 from pdnet.data.fit import frame_tensor, input_shape
+from pdnet.data.flow import Estimator
 from pdnet.data.images import read_frame
 from pdnet.data.layout import Clip
 from pdnet.inference.people import Cutter
-from pdnet.inference.segment import ClipSegmenter
+from pdnet.inference.segment import ClipSegmenter, clip_segmenter
 from pdnet.model import PDNet
 from pdnet.model.blocks import resize
 
@@ -24,37 +26,49 @@ WARM_UP = 3  # frames that do not count: kernels are chosen, memory is taken
 
 @torch.inference_mode()
 def measure_speed(
-    network: PDNet, clip: Clip, *, frames: int, threshold: float, people: str = "all"
+    network: PDNet, clip: Clip, options: EvaluateConfig, *, estimate: Estimator | None = None
 ) -> dict[str, float | str | int]:
-    """Frames per second, batch 1, reference cached, after a warm-up; medians over `frames` frames.
+    """Frames per second, batch 1, reference cached, after a warm-up; medians over
+    `options.fps_frames` frames.
 
     Model only: normalised input tensor -> logits at the frame's size. End to end: JPEG on disk ->
-    0/255 mask in memory.
+    0/255 mask in memory; a network that looks at optical flow finds it on the disk, and `with_flow`
+    tells the same where `estimate` computes it.
     """
     device = next(network.parameters()).device
-    stems = [clip.frames[i % len(clip.frames)] for i in range(frames + WARM_UP)]
-    first = read_frame(clip.frame(clip.frames[0]))
-    image = frame_tensor(first, input_shape(network.config, first.shape[:2]))[None].to(device)
+    indices = [i % len(clip.frames) for i in range(options.fps_frames + WARM_UP)]
+    segmenter = clip_segmenter(network, clip)
+    frames = [read_frame(clip.frame(stem)) for stem in clip.frames[:2]]
+    size = frames[0].shape[:2]
+    shape = input_shape(network.config, size)
+    image = frame_tensor(frames[0], shape)[None].to(device)
     memory = network.encode_reference(network.encoder.normalise(image))
-    segmenter = ClipSegmenter(network, lambda _: first, 1)
-    cut = Cutter(people, threshold=threshold)
+    cut = Cutter(options.people, threshold=options.threshold)
 
-    def model_only(_: str) -> None:
-        output = network.segment(network.encoder.normalise(image), memory)
-        resize(output.logits, first.shape[:2])
+    def model_only(_: int) -> None:
+        normalised = network.encoder.normalise(image)
+        output = network.segment(normalised, memory, normalised)
+        resize(output.logits, size)
 
-    def end_to_end(stem: str) -> None:
-        cut.mask(segmenter.segment(0, read_frame(clip.frame(stem))).probability)
+    def end_to_end(index: int) -> None:
+        frame = read_frame(clip.frame(clip.frames[index]))
+        cut.mask(segmenter.segment(index, frame).probability)
 
-    height, width = input_shape(network.config, first.shape[:2])
-    return {
-        "fps_model": 1 / _median_seconds(model_only, stems, device),
-        "fps_end_to_end": 1 / _median_seconds(end_to_end, stems, device),
+    def with_flow(index: int) -> None:
+        estimate(*frames)
+        end_to_end(index)
+
+    said = {
+        "fps_model": 1 / _median_seconds(model_only, indices, device),
+        "fps_end_to_end": 1 / _median_seconds(end_to_end, indices, device),
         "device": _device_name(device),
         "threads": torch.get_num_threads(),
-        "frame": f"{first.shape[1]}x{first.shape[0]}",
-        "input": f"{width}x{height}",
+        "frame": f"{size[1]}x{size[0]}",
+        "input": f"{shape[1]}x{shape[0]}",
     }
+    if estimate is not None and network.looks_at == "flow":
+        said["fps_with_flow"] = 1 / _median_seconds(with_flow, indices, device)
+    return said
 
 
 def clip_milliseconds(segmenter: ClipSegmenter) -> float:
@@ -68,12 +82,12 @@ def clip_milliseconds(segmenter: ClipSegmenter) -> float:
 
 
 def _median_seconds(
-    work: Callable[[str], None], stems: Sequence[str], device: torch.device
+    work: Callable[[int], None], indices: Sequence[int], device: torch.device
 ) -> float:
     seconds = []
-    for stem in stems:
+    for index in indices:
         began = time.perf_counter()
-        work(stem)
+        work(index)
         if device.type == "cuda":
             # a GPU answers before it is done
             torch.cuda.synchronize()

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 
 from pdnet.data.images import read_frame, read_mask
-from pdnet.inference.people import Cutter
 from pdnet.inference.segment import ClipSegmenter
 from pdnet.metrics.region_contour import region_similarity
 from pdnet.model import PDNet
@@ -16,41 +15,42 @@ from pdnet.model import PDNet
 Pair = tuple[Path, Path]
 
 
-def image_scores(
-    network: PDNet, pairs: Sequence[Pair], threshold: float, *, people: str = "all"
-) -> list[float]:
-    """J of each image, in shares.
+def still_mask(network: PDNet, frame: np.ndarray, threshold: float) -> np.ndarray:
+    """(H, W) bool mask of everybody in a (H, W, 3) uint8 RGB picture: it is its own reference, and
+    nothing in it moves.
+    """
+    rest = np.zeros((*frame.shape[:2], 2), np.float32)
+    segmenter = ClipSegmenter(network, lambda _: frame, 1, flow=lambda _: rest)
+    return segmenter.segment(0, frame).probability > threshold
+
+
+def image_scores(network: PDNet, pairs: Sequence[Pair], threshold: float) -> list[float]:
+    """J of each image, in shares; sets of photographs count everybody.
 
     Args:
         network: in evaluation mode.
         pairs: an image and its mask each.
         threshold: on the probability.
-        people: `all`, or the `largest`, which is what `reference` means in a single image.
     """
     scores = []
     for image, mask in pairs:
-        frame = read_frame(image)
-        segmenter = ClipSegmenter(network, lambda _, only=frame: only, 1)
-        found = Cutter(people, threshold=threshold).mask(segmenter.segment(0, frame).probability)
+        found = still_mask(network, read_frame(image), threshold)
         scores.append(region_similarity(found, read_mask(mask)))
     return scores
 
 
-def validate_images(
-    network: PDNet, pairs: Sequence[Pair], threshold: float, *, people: str = "all"
-) -> dict[str, float]:
+def validate_images(network: PDNet, pairs: Sequence[Pair], threshold: float) -> dict[str, float]:
     """Mean J of single images, in shares: of all, and of each set (`J-images/SET`).
 
     Args:
         network: in any mode; it is left in that mode.
         pairs: an image and its mask each, in ROOT/SET/{img,mask}.
         threshold: on the probability.
-        people: see `image_scores`.
     """
     was_training = network.training
     # batch norms use what training remembered, as at test time
     network.eval()
-    scores = image_scores(network, pairs, threshold, people=people)
+    scores = image_scores(network, pairs, threshold)
     network.train(was_training)
     by_set: dict[str, list[float]] = {}
     for (image, _), score in zip(pairs, scores, strict=True):

@@ -104,7 +104,7 @@ class PDNetLoss(nn.Module):
         c = self.config
         terms = {"final": segmentation_loss(output.logits, mask, c)}
         terms |= self._maps(output.auxiliary_logits, output.parts, mask)
-        if output.reference_parts is not None:
+        if output.reference_auxiliary_logits is not None:
             maps = self._maps(
                 output.reference_auxiliary_logits, output.reference_parts, reference_mask
             )

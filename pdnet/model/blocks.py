@@ -32,6 +32,13 @@ def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(x, size=size, mode="bilinear", align_corners=True)
 
 
+def coarse_grid(size: tuple[int, int], downsample: int) -> tuple[int, int]:
+    """(h, w) of the grid on which frames interact: coarser than the appearance's by `downsample`,
+    of one point at least.
+    """
+    return tuple(max(1, side // downsample) for side in size)
+
+
 def initialise(module: nn.Module) -> None:
     """Kaiming normal (fan in) for convolutions, 1 and 0 for batch norms: the authors' start for new
     layers.

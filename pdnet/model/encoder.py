@@ -47,7 +47,7 @@ class Encoder(nn.Module):
 
     def normalise(self, image: Tensor) -> Tensor:
         """(B, 3, H, W) RGB in 0..1 -> what the backbone was trained on."""
-        return (image - self.mean) / self.std
+        return (image - self.mean).div_(self.std)
 
     def forward(self, image: Tensor, auxiliary: bool = True) -> tuple[Tensor, list[Tensor]]:
         """Encodes a normalised image.

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pdnet.model.blocks import conv_bn_relu, initialise, resize
+from pdnet.model.blocks import coarse_grid, conv_bn_relu, initialise, resize
 
 
 @dataclass
@@ -110,7 +110,7 @@ class PartDecoupling(nn.Module):
 
     def forward(self, appearance: Tensor) -> Parts:
         """(B, C, H/4, W/4) appearance -> `Parts`, its grid coarser by `downsample`."""
-        grid = tuple(max(1, side // self.downsample) for side in appearance.shape[-2:])
+        grid = coarse_grid(appearance.shape[-2:], self.downsample)
         z = self.compress(resize(appearance, grid))
         saliency_logits = self.saliency(z)
         features = self.branches(z)

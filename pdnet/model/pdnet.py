@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 from pdnet.config import ModelConfig
 from pdnet.model.backbone import build_backbone, load_pretrained
-from pdnet.model.blocks import initialise, resize
+from pdnet.model.blocks import coarse_grid, initialise, resize
 from pdnet.model.encoder import Encoder
 from pdnet.model.fusion import SpatiotemporalFusion
+from pdnet.model.interactions import INTERACTIONS
+from pdnet.model.interactions.base import References
 from pdnet.model.ipda import Memory, PartAttention, PartDecoupling, Parts
 
 
@@ -21,11 +25,11 @@ class Output:
     Attributes:
         logits: (B, 1, H, W) portrait logits; sigmoid gives the probability.
         appearance: (B, C, H/4, W/4).
-        motion: (B, C', H/16, W/16), or None without IPDA.
+        motion: (B, C', H/16, W/16), or None without an interaction.
         parts: the target's `Parts`, or None without IPDA.
         auxiliary_logits: four (B, 1, H, W), finest first; empty when not asked for.
         reference_parts, reference_auxiliary_logits: the same of the reference, in the pairwise
-            forward.
+            forward of a network that looks at it.
     """
 
     logits: Tensor
@@ -98,6 +102,10 @@ class PDNet(nn.Module):
                 residual=config.residual,
                 reference_fusion=config.reference_fusion,
             )
+        elif config.interaction != "none":
+            made = INTERACTIONS[config.interaction]
+            self.interaction = made(config.channels, config.part_channels)
+        if config.interaction != "none":
             self.fusion = SpatiotemporalFusion(config.channels, config.part_channels)
         self.head = nn.Conv2d(config.channels, 1, 3, padding=1)
         # its logits start near 0: a probability of one half everywhere
@@ -105,59 +113,114 @@ class PDNet(nn.Module):
 
     @property
     def has_parts(self) -> bool:
-        """False for Table 3's first row, the network without IPDA and fusion."""
+        """False for what is compared with IPDA."""
         return self.config.interaction == "ipda"
 
-    def forward(self, target: Tensor, reference: Tensor, auxiliary: bool = True) -> Output:
+    @property
+    def looks_at(self) -> Literal["reference", "flow", "nothing"]:
+        """What is needed beside the target: Table 3's first row, without IPDA and fusion, needs
+        nothing.
+        """
+        if self.config.interaction == "none":
+            return "nothing"
+        return "reference" if self.has_parts else self.interaction.looks_at
+
+    def forward(
+        self,
+        target: Tensor,
+        reference: Tensor,
+        auxiliary: bool = True,
+        *,
+        flow: Tensor | None = None,
+    ) -> Output:
         """Pairwise pass.
 
         Args:
             target, reference: (B, 3, H, W), normalised (`encoder.normalise`); H and W at least 32.
             auxiliary: also give the auxiliary logits.
+            flow: likewise, the colours of the target's optical flow, for a network that looks at
+                them.
         """
+        size = target.shape[-2:]
+        if self.looks_at == "flow":
+            return self._beside_flow(target, flow, auxiliary)
         appearance, logits = self.encoder(target, auxiliary)
-        if not self.has_parts:
-            return self._with_motion(appearance, None, target.shape[-2:], logits)
+        if self.looks_at == "nothing":
+            return self._with_motion(appearance, None, size, logits)
         if (
             reference is target
         ):  # a single image, or a clip's first frame: one encoding serves as both
             reference_appearance, reference_logits = appearance, logits
         else:
             reference_appearance, reference_logits = self.encoder(reference, auxiliary)
+        if not self.has_parts:
+            memory = self._remember(reference_appearance)
+            output = self._with_motion(appearance, memory, size, logits)
+            return replace(output, reference_auxiliary_logits=reference_logits)
         reference_parts = self.decoupling(reference_appearance)
         memory = self.attention.remember(reference_parts)
-        output = self._with_motion(appearance, memory, target.shape[-2:], logits)
+        output = self._with_motion(appearance, memory, size, logits)
         return replace(
             output,
             reference_parts=reference_parts,
             reference_auxiliary_logits=reference_logits,
         )
 
-    def encode_reference(self, reference: Tensor) -> Memory | None:
-        """(B, 3, H, W) normalised reference -> its memory, computed once per clip (None without
-        IPDA).
+    def encode_reference(self, reference: Tensor) -> Memory | References | None:
+        """(B, 3, H, W) normalised reference -> its memory, computed once per clip (None where the
+        network looks at no reference).
         """
-        if not self.has_parts:
+        if self.looks_at != "reference":
             return None
         appearance, _ = self.encoder(reference, auxiliary=False)
+        if not self.has_parts:
+            return self._remember(appearance)
         return self.attention.remember(self.decoupling(appearance))
 
-    def segment(self, frame: Tensor, memory: Memory | None) -> Output:
-        """(B, 3, H, W) normalised frame and the references' memory -> `Output` without auxiliary
-        logits.
+    def segment(
+        self, frame: Tensor, memory: Memory | References | None, flow: Tensor | None = None
+    ) -> Output:
+        """(B, 3, H, W) normalised frame, the references' memory, and the flow's colours for a
+        network that looks at them -> `Output` without auxiliary logits.
         """
+        if self.looks_at == "flow":
+            return self._beside_flow(frame, flow, auxiliary=False)
         appearance, _ = self.encoder(frame, auxiliary=False)
         return self._with_motion(appearance, memory, frame.shape[-2:], [])
 
     def _with_motion(
-        self, appearance: Tensor, memory: Memory | None, size: tuple[int, int], auxiliary: list
+        self,
+        appearance: Tensor,
+        memory: Memory | References | None,
+        size: tuple[int, int],
+        auxiliary: list,
     ) -> Output:
         if memory is None:
             return Output(self._predict(appearance, size), appearance, None, None, auxiliary)
-        parts = self.decoupling(appearance)
-        motion = self.attention(parts, memory)
+        if self.has_parts:
+            parts = self.decoupling(appearance)
+            motion = self.attention(parts, memory)
+        else:
+            parts = None
+            motion = self.interaction(self._on_grid(appearance), memory.states, None)
         logits = self._predict(self.fusion(appearance, motion), size)
         return Output(logits, appearance, motion, parts, auxiliary)
+
+    def _beside_flow(self, target: Tensor, flow: Tensor, auxiliary: bool) -> Output:
+        # as one batch: its norms then see frames and colours in the same shares when they learn
+        # and when they are used
+        both, logits = self.encoder(torch.cat([target, flow]), auxiliary)
+        appearance, of_flow = both.chunk(2)
+        motion = self.interaction(self._on_grid(appearance), (), self._on_grid(of_flow))
+        prediction = self._predict(self.fusion(appearance, motion), target.shape[-2:])
+        own = [one.chunk(2)[0] for one in logits]
+        return Output(prediction, appearance, motion, None, own)
+
+    def _remember(self, appearance: Tensor) -> References:
+        return References((self.interaction.remember(self._on_grid(appearance)),))
+
+    def _on_grid(self, appearance: Tensor) -> Tensor:
+        return resize(appearance, coarse_grid(appearance.shape[-2:], self.config.downsample))
 
     def _predict(self, features: Tensor, size: tuple[int, int]) -> Tensor:
         return resize(self.head(features), size)

@@ -28,9 +28,9 @@ from pdnet.errors import InputError
 from pdnet.inference.people import Cutter, pieces
 from pdnet.inference.pictures import clip_row
 from pdnet.inference.score import spread
-from pdnet.inference.segment import ClipSegmenter, clip_segmenter, walk
+from pdnet.inference.segment import clip_segmenter, walk
 from pdnet.inference.shipped import cutting_of, network_at_hand, terms_of
-from pdnet.inference.stills import image_scores
+from pdnet.inference.stills import image_scores, still_mask
 from pdnet.metrics.region_contour import ClipScore, frame_scores
 from pdnet.metrics.stability import clip_flows, clip_stability
 from pdnet.model import PDNet
@@ -373,8 +373,7 @@ def photographs_figure(
     for place, row in rows.nsmallest(count, "J").iterrows():
         image, mask = pairs[place]
         frame, truth = read_frame(image), read_mask(mask)
-        segmenter = ClipSegmenter(chosen.network, lambda _, only=frame: only, 1)
-        found = segmenter.segment(0, frame).probability > chosen.cutting.threshold
+        found = still_mask(chosen.network, frame, chosen.cutting.threshold)
         pictures.append([frame, overlay_mask(frame, truth), overlay_errors(frame, found, truth)])
         labels.append(f"{row['set']}\n{row['photograph']}\nJ {100 * row['J']:.0f}")
     titles = ("photograph", "truth", "green hit, orange missed, pink false")

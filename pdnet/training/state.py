@@ -63,9 +63,7 @@ MOMENTS = {
 class OptimiserState(Checked):
     """What torch's SGD and AdamW write."""
 
-    state: dict[
-        int, dict[Literal["momentum_buffer", "exp_avg", "exp_avg_sq", "step"], Tensor | None]
-    ]
+    state: dict[int, dict[Moment, Tensor | None]]
     param_groups: list[dict[str, bool | int | float | list[int] | tuple[float, float] | None]]
 
 
@@ -211,7 +209,7 @@ def _check_optimiser(state: dict[str, Any], optimiser: torch.optim.Optimizer) ->
         if not 0 <= number < len(parameters):
             raise InputError(f"its optimiser has a parameter {number} of {len(parameters)}")
         kept = MOMENTS[type(optimiser)]
-        if set(values) - kept or (values and set(values) != kept):
+        if values and set(values) != kept:
             raise InputError(f"its optimiser keeps {shown(sorted(values))}, not {sorted(kept)}")
         for name, value in values.items():
             if value is not None or name != "momentum_buffer":

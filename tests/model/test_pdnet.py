@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pdnet.bench import giga_macs
 from pdnet.config import ModelConfig
+from pdnet.inference.cost import giga_macs
 from pdnet.model import PDNet
 from tests.helpers import small
 

@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pdnet.inference.compared.base import Method, NativeProtocol, Shown
 from pdnet.model.blocks import conv_bn_relu
+from pdnet.model.methods.base import Method, NativeProtocol, Shown
 
 WIDTHS = (64, 128, 320, 512)  # channels at strides 4, 8, 16, 32
 MIDDLE = 16  # inner channels of attention and weighting, the same at every level

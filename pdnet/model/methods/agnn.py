@@ -10,8 +10,9 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from pdnet.inference.compared.base import Method, NativeProtocol, Shown
-from pdnet.inference.compared.deeplab import (
+from pdnet.model.blocks import conv_bn_relu
+from pdnet.model.methods.base import Method, NativeProtocol, Shown
+from pdnet.model.methods.deeplab import (
     CHANNELS,
     DeepLabEncoder,
     alone_loss,
@@ -20,7 +21,6 @@ from pdnet.inference.compared.deeplab import (
     frame_loss,
     pair_readout,
 )
-from pdnet.model.blocks import conv_bn_relu
 
 REFERENCES = 2  # the two messages to a node are concatenated, so no other number fits
 ROUNDS = 5

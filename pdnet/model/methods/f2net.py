@@ -11,8 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pdnet.inference.compared.base import Method, NativeProtocol, Shown
-from pdnet.inference.compared.deeplab import (
+from pdnet.model.blocks import conv_bn_relu
+from pdnet.model.methods.base import Method, NativeProtocol, Shown
+from pdnet.model.methods.deeplab import (
     CHANNELS,
     STAGE_CHANNELS,
     DeepLabEncoder,
@@ -21,7 +22,6 @@ from pdnet.inference.compared.deeplab import (
     enlarged,
     frame_loss,
 )
-from pdnet.model.blocks import conv_bn_relu
 
 SOURCES = 3  # gathered for the reference, gathered for the frame, the frame itself
 SQUEEZED = 16

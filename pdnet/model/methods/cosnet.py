@@ -9,8 +9,8 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from pdnet.inference.compared.base import Method, NativeProtocol, Shown
-from pdnet.inference.compared.deeplab import (
+from pdnet.model.methods.base import Method, NativeProtocol, Shown
+from pdnet.model.methods.deeplab import (
     CHANNELS,
     DeepLabEncoder,
     alone_loss,

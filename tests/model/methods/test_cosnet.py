@@ -10,9 +10,9 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from pdnet.errors import InputError
-from pdnet.inference.compared.base import Shown, export_state, import_state
-from pdnet.inference.compared.cosnet import COSNet
-from pdnet.inference.compared.deeplab import frame_loss
+from pdnet.model.methods.base import Shown, export_state, import_state
+from pdnet.model.methods.cosnet import COSNet
+from pdnet.model.methods.deeplab import frame_loss
 from tests import baselines
 
 NAME = "COSNet"

@@ -12,9 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import DeformConv2d
 
-from pdnet.inference.compared.base import Method, NativeProtocol, Shown
 from pdnet.model.backbone import ResNetBackbone
 from pdnet.model.blocks import resize
+from pdnet.model.methods.base import Method, NativeProtocol, Shown
 
 FRAMES = 3  # previous, centre, next
 CENTRE = 1

@@ -11,8 +11,8 @@ import torch
 from torchvision.io import decode_png, read_file
 from torchvision.models.optical_flow import Raft_Small_Weights, raft_small
 
+from pdnet.data.flow import clip_flow, dis, flow_colours, raft, read_flow, write_flow
 from pdnet.errors import InputError
-from pdnet.inference.compared.flow import clip_flow, dis, flow_colours, raft, read_flow, write_flow
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from pdnet.errors import InputError
-from pdnet.inference.compared.base import Shown, export_state, import_state
-from pdnet.inference.compared.hfan import HFAN, pixel_cross_entropy, slid, window_starts
+from pdnet.model.methods.base import Shown, export_state, import_state
+from pdnet.model.methods.hfan import HFAN, pixel_cross_entropy, slid, window_starts
 from tests import baselines
 
 NAME = "HFAN-M"

@@ -11,8 +11,9 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from pdnet.errors import InputError
-from pdnet.inference.compared.base import Shown, export_state, import_state
-from pdnet.inference.compared.imcnet import (
+from pdnet.model.blocks import resize
+from pdnet.model.methods.base import Shown, export_state, import_state
+from pdnet.model.methods.imcnet import (
     CENTRE,
     FRAMES,
     IMCNet,
@@ -21,7 +22,6 @@ from pdnet.inference.compared.imcnet import (
     soft_iou,
     ssim_loss,
 )
-from pdnet.model.blocks import resize
 from tests import baselines
 
 NAME = "IMCNet"

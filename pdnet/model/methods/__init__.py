@@ -1,5 +1,5 @@
 """The compared methods of Tables 1 and 2, each whole: its own encoder, interaction, decoder, losses
-and way of being tested. Five of the eight stand: AGNN, COSNet, F2Net, HFAN-M and IMCNet.
+and way of being tested.
 
 Written from descriptions of the published networks, none of whose code is here; the numbers of the
 authors' own networks agree (`tests/golden_baselines`). A method's entries have our names;
@@ -11,15 +11,18 @@ from __future__ import annotations
 from importlib import import_module
 
 from pdnet.errors import InputError
-from pdnet.inference.compared.base import Method
+from pdnet.model.methods.base import Method
 
 # name in tables -> module and class; imported when wanted: each is large
 METHODS = {
     "AGNN": ("agnn", "AGNN"),
+    "AMC-Net": ("amcnet", "AMCNet"),
     "COSNet": ("cosnet", "COSNet"),
     "F2Net": ("f2net", "F2Net"),
+    "FSNet": ("fsnet", "FSNet"),
     "HFAN-M": ("hfan", "HFAN"),
     "IMCNet": ("imcnet", "IMCNet"),
+    "MATNet": ("matnet", "MATNet"),
 }
 
 
@@ -32,4 +35,4 @@ def method_class(name: str) -> type[Method]:
     if name not in METHODS:
         raise InputError(f"method '{name}': expected {', '.join(METHODS)}")
     module, member = METHODS[name]
-    return getattr(import_module(f"pdnet.inference.compared.{module}"), member)
+    return getattr(import_module(f"pdnet.model.methods.{module}"), member)

@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from pdnet.errors import InputError
-from pdnet.inference.compared.base import Shown, export_state, import_state
-from pdnet.inference.compared.deeplab import alone_loss, frame_loss
-from pdnet.inference.compared.f2net import (
+from pdnet.model.methods.base import Shown, export_state, import_state
+from pdnet.model.methods.deeplab import alone_loss, frame_loss
+from pdnet.model.methods.f2net import (
     F2Net,
     centre_loss,
     centre_map,

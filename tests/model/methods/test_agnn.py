@@ -11,9 +11,9 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from pdnet.errors import InputError
-from pdnet.inference.compared.agnn import AGNN
-from pdnet.inference.compared.base import Shown, export_state, import_state
-from pdnet.inference.compared.deeplab import alone_loss, attend, frame_loss
+from pdnet.model.methods.agnn import AGNN
+from pdnet.model.methods.base import Shown, export_state, import_state
+from pdnet.model.methods.deeplab import alone_loss, attend, frame_loss
 from tests import baselines
 
 NAME = "AGNN"

@@ -1,0 +1,184 @@
+"""Tables 1 and 2: interactions between frames on one encoder, trained alike, scored alike.
+
+A method is `model.interaction` and nothing else. Its checkpoint is the last one of its training:
+nothing is chosen on the clips that are scored.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from pdnet.base.files import copy, file_hash, write_image, write_json, write_table, write_text
+from pdnet.base.imports import code_hash
+from pdnet.base.parallel import progress
+from pdnet.base.parameters_file import shown
+from pdnet.config import Config, load_config, method_configs
+from pdnet.data.images import read_mask
+from pdnet.data.layout import SCORED_ON, TRAINED_ON, Clip, data_hash, read_tree
+from pdnet.errors import InputError
+from pdnet.experiments.variants import Flows, known_under, parent_run, track, train_once
+from pdnet.inference.cost import MIB, PeakMemory, giga_macs, live_parameters
+from pdnet.inference.people import masks
+from pdnet.inference.segment import ClipSegmenter, clip_segmenter
+from pdnet.inference.speed import measure_speed
+from pdnet.metrics.region_contour import ClipScore, frame_scores
+from pdnet.metrics.saliency import absolute_error, structure_measure
+from pdnet.metrics.stability import clip_stability
+from pdnet.model import PDNet
+from pdnet.model.checkpoint import load_network
+from pdnet.model.device import take_machine
+from pdnet.sources.flow import estimator
+
+SCORING = ("pdnet.experiments.compare",)
+PREDICTIONS = "predictions"  # of the first seed
+
+
+@dataclass(frozen=True)
+class ComparisonPlaces:
+    """Where a method's files are found and left.
+
+    Attributes:
+        data: working copy.
+        work: checkpoints and resumable states, `<interaction>/<seed>`.
+        out: rows, facts, first seed's network and masks of one method.
+        speed: a file of times, which differ from run to run.
+    """
+
+    data: Path
+    work: Path
+    out: Path
+    speed: Path
+
+
+def run_method(params: Path, interaction: str, places: ComparisonPlaces) -> None:
+    """Trains a method with every seed and writes what it scores; what is done is not done again.
+
+    Writes `clips.csv` (rows: method, seed, clip, values), `facts.json`, the first seed's network
+    and its masks. A method that the profile leaves out gets an empty `clips.csv`.
+    """
+    options = load_config(params).comparison
+    if interaction not in options.methods:
+        known = ", ".join(options.methods)
+        raise InputError(f"comparison.methods: '{shown(interaction)}' is unknown; known: {known}")
+    if interaction not in options.run:
+        write_table(places.out / "clips.csv", [])
+        return
+    configs = method_configs(params, interaction)
+    first = next(iter(configs))
+    data, flows = data_hash(places.data, TRAINED_ON), Flows(places.data)
+    parent = parent_run(configs[first], data, "comparison")
+    rows: list[dict[str, Any]] = []
+    for seed, config in configs.items():
+        folder = places.work / interaction / str(seed)
+        name = f"{interaction} {seed}"
+        run_id = train_once(config, places.data, folder, run_name=name, parent=parent)
+        scores = score_method(config, folder, places.data, flows)
+        track(config, run_id, scores, ("J-Mean", "F-Mean"))
+        rows += [{"method": interaction, "seed": seed, **row} for row in scores]
+    checkpoint = places.work / interaction / str(first) / "pdnet.safetensors"
+    network = load_network(checkpoint).to(take_machine(configs[first].machine))
+    write_masks(network, configs[first], places)
+    write_json(places.out / "facts.json", facts(network))
+    copy(checkpoint, places.out / "pdnet.safetensors")
+    write_table(places.out / "clips.csv", rows)
+    # last, so that nothing else runs meanwhile
+    config = configs[first]
+    clip = read_tree(places.data).clips(config.evaluate.set)[0]
+    estimate = estimator(config.flow)
+    write_json(places.speed, measure_speed(network, clip, config.evaluate, estimate=estimate))
+
+
+def score_method(config: Config, folder: Path, data: Path, flows: Flows) -> list[dict[str, Any]]:
+    """A row per clip of what the checkpoint in `folder` scores, unless that is known already."""
+    checkpoint = folder / "pdnet.safetensors"
+    said = {
+        "checkpoint": file_hash(checkpoint),
+        "evaluate": config.evaluate.model_dump(mode="json"),
+        "flow": config.flow.model_dump(mode="json") if config.wants_flow else None,
+        "data": data_hash(data, SCORED_ON),
+        "code": code_hash(*SCORING),
+    }
+    key = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+    known = known_under(folder / "scores.json", key)
+    if known is None:
+        network = load_network(checkpoint).to(take_machine(config.machine))
+        clips = read_tree(data).clips(config.evaluate.set)
+        of_clips = flows.of(config.evaluate.set)
+        rows = []
+        for clip in progress(clips, f"score {config.model.interaction}", unit="clip"):
+            segmenter = clip_segmenter(network, clip)
+            rows.append({"clip": clip.name, **clip_values(segmenter, clip, of_clips, config)})
+        known = {"key": key, "rows": rows}
+        # not sorted: the order of a row's values is that of the tables' columns
+        write_text(folder / "scores.json", json.dumps(known))
+    return known["rows"]
+
+
+def clip_values(
+    segmenter: ClipSegmenter, clip: Clip, flows: Mapping[str, Sequence[np.ndarray]], config: Config
+) -> dict[str, float]:
+    """Everything that is measured of a clip: the evaluator's columns, S-measure and MAE of the
+    probabilities (means over the scored frames), stability; shares, flicker per 100 frames.
+    """
+    options = config.evaluate
+    scored = clip.scored_frames(options.include_first_last)
+    found, overlaps, maps = [], [], []
+    how = {"threshold": options.threshold, "people": options.people}
+    for seen, mask in masks(segmenter, clip, **how):
+        found.append(mask)
+        if seen.stem in scored:
+            truth, probability = read_mask(clip.mask(seen.stem)), seen.found.probability
+            overlaps.append(frame_scores(mask, truth))
+            maps.append((structure_measure(probability, truth), absolute_error(probability, truth)))
+    values = ClipScore(scored, *np.array(overlaps).T).row()
+    structure, error = np.mean(maps, 0)
+    wide = [flow.astype(np.float32) for flow in flows[clip.name]]
+    return {**values, "S": float(structure), "MAE": float(error), **clip_stability(found, wide)}
+
+
+def write_masks(network: PDNet, config: Config, places: ComparisonPlaces) -> None:
+    """Masks 0/255 of every clip that is scored."""
+    options = config.evaluate
+    how = {"threshold": options.threshold, "people": options.people}
+    for clip in read_tree(places.data).clips(options.set):
+        for seen, mask in masks(clip_segmenter(network, clip), clip, **how):
+            grey = np.where(mask, 255, 0).astype(np.uint8)
+            write_image(places.out / PREDICTIONS / clip.name / f"{seen.stem}.png", grey)
+
+
+def facts(network: PDNet) -> dict[str, float]:
+    """What a frame costs, the reference's memory at hand: parameters (all, and those that reach the
+    mask), 10^9 multiply-accumulates, MiB of tensors alive at most beside the weights.
+    """
+    device = next(network.parameters()).device
+    x = torch.zeros(1, 3, *network.config.input_size, device=device)
+    x = x.to(memory_format=torch.channels_last)
+
+    def segment() -> torch.Tensor:
+        return network.segment(x, memory, x).logits
+
+    with torch.no_grad():
+        memory = network.encode_reference(x)
+        macs = giga_macs(segment)
+        with PeakMemory() as peak:
+            segment()
+    parameters = sum(p.numel() for p in network.parameters())
+
+    def pairwise() -> torch.Tensor:
+        return network(x, -x, auxiliary=False, flow=-x).logits
+
+    alive = live_parameters(network, pairwise)
+    return {
+        "parameters": parameters,
+        "live_parameters": alive,
+        "gmacs": macs,
+        "memory_mib": peak.peak / MIB,
+    }

@@ -1,0 +1,17 @@
+"""data/480p, results/comparison -> results/comparison_tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pdnet.base.lock import only_writer
+from pdnet.base.manifest import vouch
+from pdnet.config import COMPARED, COMPARED_TABLES, WORKING
+from pdnet.experiments.comparison_tables import write_comparison
+
+
+def run(params: Path) -> None:
+    """Writes Tables 1 and 2 from what the methods scored, and scores the masks of others."""
+    vouch(WORKING)
+    with only_writer(COMPARED_TABLES):
+        write_comparison(params, WORKING, COMPARED, COMPARED_TABLES)
