@@ -516,6 +516,70 @@ def import_official(
     print(f"{out}: {network.config.backbone}, {network.config.parts} parts")
 
 
+@app.command("import-baseline")
+@one_line_errors
+def import_baseline(
+    method: Annotated[
+        str,
+        typer.Argument(help="AGNN, AMC-Net, COSNet, F2Net, FSNet, HFAN-M, IMCNet or MATNet."),
+    ],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="A checkpoint of the method's authors; of MATNet the folder with its encoder's "
+            "and its decoder's."
+        ),
+    ],
+    out: Annotated[
+        Optional[Path],
+        typer.Option("--out", "-o", help=f"Our file (default: {MODELS}/METHOD.safetensors)."),
+    ] = None,
+) -> None:
+    """Convert a checkpoint of a compared method's authors, for `pdnet predict-baseline`.
+
+    Example: pdnet import-baseline COSNet co_attention.pth
+    """
+    from pdnet.base.parameters_file import shown
+    from pdnet.inference.native import import_baseline as read
+    from pdnet.inference.native import save_method
+
+    network, dropped = read(method, file)
+    place = out or MODELS / f"{method}.safetensors"
+    save_method(network, place, {"dropped": dropped, "source": file.name})
+    print(f"{place}: {method}, {len(network.state_dict())} entries")
+    if dropped:
+        print(f"{len(dropped)} dropped, since no pass uses them: {shown(', '.join(dropped), 200)}")
+
+
+@app.command("predict-baseline")
+@one_line_errors
+def predict_baseline(
+    checkpoint: Annotated[Path, typer.Argument(help="A file by `pdnet import-baseline`.")],
+    dataset_root: Annotated[Path, typer.Argument(help="Data set in the MVPS layout.")],
+    *,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder for masks, <clip>/<frame>.png, 0/255.")
+    ],
+    set_name: Annotated[str, typer.Option("--set", help="Split list: train or val.")] = "val",
+    threshold: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="On the probability at the frame's size.")
+    ] = 0.5,
+    seed: Annotated[int, typer.Option(min=0, help="Of references that are drawn.")] = 0,
+    device: Device = None,
+) -> None:
+    """Predict a split with a compared method as its authors test it; annotations are not opened.
+
+    Example: pdnet predict-baseline models/COSNet.safetensors data/480p --out results/COSNet
+    """
+    from pdnet.inference.native import load_method, predict_tree
+    from pdnet.model.device import choose_device
+
+    place = choose_device(device or "auto")
+    network = load_method(checkpoint).to(place)
+    count = predict_tree(network, dataset_root, set_name, out, threshold=threshold, seed=seed)
+    print(f"{count} masks in {out}")
+
+
 @app.command("export-official")
 @one_line_errors
 def export_official(

@@ -48,7 +48,10 @@ def test_section_before_profile_before_preset(tmp_path):
         ({"modle": {}}, "unknown parameter 'modle'"),
         ({"model__parts": 0}, "model.parts = 0: input should be greater than or equal to 1"),
         ({"model__parts": "many"}, "model.parts = 'many'"),
-        ({"profile": "mine"}, "profile 'mine' is unknown; known: sample, davis, people, paper"),
+        (
+            {"profile": "mine"},
+            "profile 'mine' is unknown; known: sample, davis, people, comparison, paper",
+        ),
         ({"model__preset": "theirs"}, "model.preset 'theirs' is unknown"),
         ({"profiles__sample__model": {"backbones": 1}}, "unknown parameter 'model.backbones'"),
         ({"profiles__sample": {"modell": {}}}, "unknown parameter 'profiles.sample.modell'"),

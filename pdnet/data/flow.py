@@ -193,12 +193,19 @@ def write_flow(path: Path, flow: np.ndarray) -> None:
     write_atomically(path, lambda temporary: temporary.write_bytes(data.tobytes()))
 
 
+def need_flow(path: Path) -> None:
+    """Refuses a path without a file."""
+    if not path.is_file():
+        raise InputError(f"{path}: missing; `dvc repro flow` makes the optical flow")
+
+
 def read_flow(path: Path) -> np.ndarray:
     """Flow (H, W, 2) float32 of a file by `write_flow`, or of KITTI's where all of it is valid.
 
     Raises:
         InputError: missing, truncated, no PNG of three times 16 bits, or not valid everywhere.
     """
+    need_flow(path)
     image_size(path)  # OpenCV fills a truncated file up without a word
     picture = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
     if picture is None or picture.dtype != np.uint16 or picture.ndim != 3:

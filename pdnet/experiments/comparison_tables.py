@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from itertools import combinations
 from pathlib import Path
 
 import pandas as pd
@@ -213,7 +214,8 @@ def pairs_table(rows: pd.DataFrame) -> pd.DataFrame:
         for name, group in rows.groupby("method", sort=False)
     }
     names = list(means)
-    pairs = [(a, b) for i, a in enumerate(names) for b in names[:i]]
+    # each below the diagonal: row less column
+    pairs = [(a, b) for b, a in combinations(names, 2)]
     tests = [paired(means[a], means[b]) for a, b in pairs]
     corrected = holm([p_value for _, p_value in tests])
     table = pd.DataFrame("", index=pd.Index(names, name="method"), columns=names)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from pdnet.base.files import write_atomically, write_image, write_json
@@ -63,8 +63,8 @@ def import_baseline(method: str, file: Path) -> tuple[Method, list[str]]:
     Raises:
         InputError: no such method, no readable file, or not this method's entries.
     """
-    network = method_class(method)()
-    state = _released(method, file)
+    build, state = method_class(method), _released(method, file)
+    network = build()
     for name in entries_of_theirs(network).values():
         if name.endswith("num_batches_tracked"):  # torch before 0.4.1 had no such counters
             state.setdefault(name, torch.tensor(0))
@@ -104,8 +104,8 @@ def save_method(network: Method, path: Path, notes: Mapping[str, Any] | None = N
     about = {**(notes or {}), "format": FORMAT, "method": names[type(network).__name__]}
     state = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
     # one entry: safetensors writes several in an order that differs from run to run
-    content = save(state, {"pdnet": json.dumps(about, sort_keys=True)})
-    write_atomically(path, lambda temporary: temporary.write_bytes(content))
+    header = {"pdnet": json.dumps(about, sort_keys=True)}
+    write_atomically(path, lambda temporary: save_file(state, temporary, header))
 
 
 def load_method(path: Path) -> Method:
@@ -268,7 +268,7 @@ def predict_tree(
         needed += [clip.flow(stem) for stem in clip.frames if network.protocol.flow]
     missing = [str(path) for path in needed if not path.is_file()]
     if missing:
-        how = "; `dvc repro flow` makes optical flow" if network.protocol.flow else ""
+        how = "; optical flow comes from stage `flow`" if network.protocol.flow else ""
         raise InputError(f"{missing[0]}: missing ({len(missing)} in all){how}")
     files = mask_files(clips)
     _claim(out, clips, files)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import cv2
@@ -18,6 +19,7 @@ from pdnet.data.fit import resized
 from pdnet.data.flow import Estimator, clip_flow, dis, raft, write_flow
 from pdnet.data.images import read_frame
 from pdnet.data.layout import Clip, read_tree
+from pdnet.errors import InputError
 from pdnet.sources.convert import resized as short_sided
 
 
@@ -41,13 +43,13 @@ def compute_flow(
     vouch(data)
     clips = read_tree(data).every_clip() if wanted else []
     hashes = Hashes(out)
-    frames = {clip.name: [clip.frame(stem) for stem in clip.frames] for clip in clips}
-    hashes.learn(path for paths in frames.values() for path in paths)
+    frames: list[list[Path]] = [[clip.frame(stem) for stem in clip.frames] for clip in clips]
+    hashes.learn(chain.from_iterable(frames))
     how = (*_how(config), code_hash("pdnet.data.flow"), cv2.__version__)
     units = []
-    for clip in clips:
+    for clip, paths in zip(clips, frames, strict=True):
         files = tuple(f"{clip.name}/{stem}.png" for stem in clip.frames)
-        seen = [hashes.of(path) for path in frames[clip.name]]
+        seen = [hashes.of(path) for path in paths]
         made_by = recipe(*how, *seen)
         units.append(Unit(files, made_by, _compute, (clip, config)))
     # RAFT takes every core by itself, and a process more would hold its weights again
@@ -67,8 +69,12 @@ def _how(config: FlowConfig) -> tuple[str, ...]:
 
 def _compute(root: Path, clip: Clip, config: FlowConfig) -> None:
     flows = clip_flow(_frames(clip), estimator(config))
-    for stem, flow in zip(clip.frames, flows, strict=True):
-        write_flow(root / clip.name / f"{stem}.png", reduced(flow, config.short_side))
+    try:
+        for stem, flow in zip(clip.frames, flows, strict=True):
+            write_flow(root / clip.name / f"{stem}.png", reduced(flow, config.short_side))
+    except InputError as error:
+        # frames that do not fit each other do not know whose they are
+        raise InputError(f"{clip.name}: {error}") from error
 
 
 def _frames(clip: Clip) -> Iterator[np.ndarray]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,8 @@ from pdnet.base.lock import only_writer
 from pdnet.base.parallel import START_METHOD, peak_memory, progress
 from pdnet.base.tracking import Run, tracked
 from pdnet.config import Config, TrainConfig
-from pdnet.data.layout import TRAINED_ON, check, data_hash, image_pairs, read_tree
+from pdnet.data.flow import need_flow
+from pdnet.data.layout import TRAINED_ON, Clip, check, data_hash, image_pairs, read_tree
 from pdnet.data.overlays import sheet
 from pdnet.data.sampling import EpochSampler, ImageDataset, PairDataset, copies
 from pdnet.errors import InputError
@@ -88,7 +89,10 @@ class Training:
         pairs, self.held_back_images = split_images(image_pairs(data), train.holdout_images)
         # channels last: the same numbers, about 1.5 times the steps per second on a CPU
         self.network = PDNet(model, pretrained=True).to(memory_format=torch.channels_last)
-        videos = PairDataset(clips, config, flow=self.network.looks_at == "flow")
+        by_flow = self.network.looks_at == "flow"
+        if by_flow:
+            _need_flow([*clips, *self.held_back])
+        videos = PairDataset(clips, config, flow=by_flow)
         images = ImageDataset(pairs, config)
         check_weights(train.sample_weights, [*videos.groups(), *images.groups()])
         self.datasets = {"video": videos, "image": images}
@@ -404,6 +408,13 @@ class Training:
         self._save()
         run.file(path, "checkpoint")
         return path
+
+
+def _need_flow(clips: Sequence[Clip]) -> None:
+    """Refuses before the first step what would end the training at an epoch's validation."""
+    for clip in clips:
+        for stem in clip.frames:
+            need_flow(clip.flow(stem))
 
 
 def build_optimiser(

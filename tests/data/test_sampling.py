@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from itertools import chain
+from itertools import chain, product
 
 import numpy as np
 import pytest
 import torch
 
 from pdnet.config import Config, load_config
-from pdnet.data.layout import read_tree
+from pdnet.data.augment import Augmenter
+from pdnet.data.flow import write_flow
+from pdnet.data.layout import Clip, read_tree
 from pdnet.data.sampling import EpochSampler, ImageDataset, PairDataset, copies
 from pdnet.errors import InputError
 from tests.helpers import TINY, make_tree, save_image, write_params
@@ -92,3 +94,78 @@ def test_an_image_has_the_reference_that_was_asked_for(tmp_path, how):
         assert value.shape == (1 if "mask" in name else 3, 64, 64)
         assert value.min() >= 0 and value.max() <= 1
     assert set(dataset.groups()) == {"a", "b"}
+
+
+def flowing(tmp_path) -> tuple[Clip, ...]:
+    """Clips with the optical flow that a stage would have computed: each frame's its own."""
+    clips = read_tree(make_tree(tmp_path / "480p", frames=4)).clips("train")
+    rng = np.random.default_rng(0)
+    for clip in clips:
+        for stem in clip.frames:
+            write_flow(clip.flow(stem), rng.normal(size=(24, 32, 2)).astype(np.float32))
+    return clips
+
+
+def test_flow_is_the_targets_and_changes_no_other_number(tmp_path):
+    strong = {"train.zoom": 0.5, "train.colour": 0.5, "train.blur": 0.5, "train.cutout": 0.5}
+    chosen = config(tmp_path, **strong, train__reference="random")
+    clips = flowing(tmp_path)
+    without, beside = PairDataset(clips, chosen), PairDataset(clips, chosen, flow=True)
+    for key in ((0, 0), (0, 3), (1, 6)):
+        sample, plain = beside[key], without[key]
+        assert set(sample) == {*plain, "flow"}
+        assert all(torch.equal(sample[name], value) for name, value in plain.items())
+        flow = sample["flow"]
+        assert flow.shape == (3, 64, 64) and flow.min() >= 0 and flow.max() <= 1
+        assert torch.equal(flow, beside[key]["flow"])
+    colours = [beside[(0, index)]["flow"] for index in range(len(beside))]
+    assert not any(torch.equal(colours[0], other) for other in colours[1:])
+
+
+def test_the_flow_is_the_targets_whatever_the_reference(tmp_path):
+    """One frame of four moves; every other is white."""
+    clips = flowing(tmp_path)
+    for clip in clips:
+        for stem in clip.frames:
+            step = 3 * (stem == "00010")
+            write_flow(clip.flow(stem), np.full((24, 32, 2), step, np.float32))
+    dataset = PairDataset(clips, config(tmp_path, train__reference="random"), flow=True)
+    for epoch, (index, (_, stem)) in product(range(4), enumerate(dataset.samples)):
+        rests = bool((dataset[(epoch, index)]["flow"] == 1).all())
+        assert rests == (stem != "00010"), stem
+
+
+def test_flow_is_placed_as_its_frame_is(tmp_path):
+    """The disc of the truth moves, and nothing else does."""
+    (clip, *_) = read_tree(make_tree(tmp_path / "480p", train=("a/one",), frames=3)).clips("train")
+    chosen = config(tmp_path, **{"train.holdout": [], "train.rotation": 30.0, "train.crop": 0.2})
+    plain = PairDataset([clip], chosen)
+    for stem in clip.frames:
+        mask = plain.reader.read(clip.frame(stem), clip.mask(stem)).mask
+        flow = np.where(mask[..., None] > 0.5, np.float32([3, -2]), np.float32(0))
+        write_flow(clip.flow(stem), flow)
+    dataset = PairDataset([clip], chosen, flow=True)
+    for epoch in range(5):
+        sample = dataset[(epoch, 1)]
+        truth, moving = sample["mask"][0], sample["flow"].min(0).values < 0.75
+        sure = (truth < 0.2) | (truth > 0.8)
+        assert sure.float().mean() > 0.8
+        assert (moving == (truth > 0.5))[sure].float().mean() > 0.99
+
+
+def test_no_flow_is_read_where_nobody_looks_at_it(tmp_path, monkeypatch):
+    clips = read_tree(make_tree(tmp_path / "480p", frames=2)).clips("train")
+    monkeypatch.setattr(Clip, "flow", None)
+    monkeypatch.setattr(Augmenter, "placed_flow", None)
+    assert "flow" not in PairDataset(clips, config(tmp_path))[(0, 0)]
+
+
+def test_a_clip_without_flow_is_one_line_that_names_what_to_run(tmp_path):
+    clips = flowing(tmp_path)
+    clips[0].flow(clips[0].frames[2]).unlink()
+    dataset = PairDataset(clips, config(tmp_path), flow=True)
+    assert dataset[(0, 1)]["flow"].shape == (3, 64, 64)
+    says = r"flow/a/one/00010\.png: missing; `dvc repro flow` makes the optical flow$"
+    with pytest.raises(InputError, match=says) as error:
+        dataset[(0, 2)]
+    assert "\n" not in str(error.value)

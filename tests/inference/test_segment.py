@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from pdnet.data.flow import flow_colours, write_flow
 from pdnet.data.layout import read_tree
 from pdnet.errors import InputError
 from pdnet.inference.segment import (
@@ -15,7 +16,7 @@ from pdnet.inference.segment import (
     reference_indices,
     walk,
 )
-from tests.helpers import small
+from tests.helpers import make_tree, small
 
 
 @pytest.mark.parametrize(
@@ -101,3 +102,80 @@ def test_an_output_that_is_no_number_is_refused_and_no_empty_mask():
     frame = np.zeros((64, 64, 3), np.uint8)
     with pytest.raises(InputError, match="frame 0: the network's output is not finite"):
         ClipSegmenter(network, lambda _: frame, 1).segment(0)
+
+
+def seen_by(segmenter: ClipSegmenter) -> list[torch.Tensor]:
+    """What the encoder gets while a clip is segmented."""
+    seen = []
+    encoder = segmenter.network.encoder
+    watch = encoder.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    try:
+        list(segmenter)
+    finally:
+        watch.remove()
+    return seen
+
+
+def test_a_network_that_looks_at_flow_is_refused_without_it_in_one_line():
+    network, clip = small(interaction="hfan", input_size=(64, 64)), frames(2)
+    with pytest.raises(InputError, match=r"'hfan' looks at optical flow.*stage `flow`") as error:
+        ClipSegmenter(network, clip.__getitem__, len(clip))
+    assert "\n" not in str(error.value)
+
+
+def test_flow_in_any_resolution_is_seen_in_the_pixels_of_the_input():
+    """Colours tell directions, and how fast compared with the fastest of the frame: both change
+    where a frame's aspect is lost.
+    """
+    network, clip = small(interaction="fsnet", input_size=(64, 64)), frames(1)
+    for size in ((40, 60), (20, 30), (160, 240)):
+        # down as much as right, in pixels of the file
+        flow = np.full((*size, 2), 3, np.float32)
+        segmenter = ClipSegmenter(network, clip.__getitem__, 1, flow=[flow].__getitem__)
+        ((_, colours),) = seen_by(segmenter)
+        # 40x60 into 64x64: down counts for more
+        grown = np.full((64, 64, 2), [64 / 60, 64 / 40], np.float32)
+        white = torch.from_numpy(flow_colours(grown)).permute(2, 0, 1)[None] / 255
+        assert torch.allclose(colours, network.encoder.normalise(white)[0], atol=0.03)
+
+
+def test_a_clip_of_a_tree_brings_its_flow(tmp_path):
+    clip = read_tree(make_tree(tmp_path / "480p", frames=3)).clips("val")[0]
+    network = small(interaction="matnet", input_size=(64, 64))
+    for stem in clip.frames:
+        write_flow(clip.flow(stem), np.full((24, 32, 2), [2, 0], np.float32))
+    seen = list(walk(clip_segmenter(network, clip), clip))
+    assert [one.stem for one in seen] == list(clip.frames)
+    first = seen[1].found.probability
+    write_flow(clip.flow(clip.frames[1]), np.full((24, 32, 2), [-2, 0], np.float32))
+    again = list(walk(clip_segmenter(network, clip), clip))
+    assert not np.array_equal(again[1].found.probability, first), "its own flow is looked at"
+    np.testing.assert_array_equal(again[2].found.probability, seen[2].found.probability)
+
+
+def test_a_clip_whose_flow_is_missing_is_one_line_that_names_what_to_run(tree):
+    network, clip = (
+        small(interaction="amcnet", input_size=(64, 64)),
+        read_tree(tree).clips("val")[0],
+    )
+    says = r"flow/b/three/00000\.png: missing; `dvc repro flow` makes the optical flow$"
+    with pytest.raises(InputError, match=says) as error:
+        list(clip_segmenter(network, clip))
+    assert "\n" not in str(error.value)
+
+
+def test_the_flow_is_not_asked_for_where_nobody_looks_at_it(tree):
+    clip = read_tree(tree).clips("val")[0]  # there is none
+    for interaction in ("ipda", "none", "concat"):
+        network = small(interaction=interaction, input_size=(64, 64))
+        assert len(list(clip_segmenter(network, clip))) == len(clip.frames)
+
+
+def test_a_reference_of_an_interaction_is_encoded_once():
+    """It keeps no parts: a later reference costs a pass of its own, the first one a single one."""
+    network, clip = small(interaction="cosnet", input_size=(64, 64)), frames(8)
+
+    # frames 3 to 7 look back two, at 1 to 5, besides the first
+    for policy, references in (("first", 1), ("first+previous_k", 1 + 5)):
+        segmenter = ClipSegmenter(network, clip.__getitem__, len(clip), policy=policy, k=2)
+        assert len(seen_by(segmenter)) == len(clip) + references

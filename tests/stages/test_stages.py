@@ -19,9 +19,10 @@ from pdnet.data.images import read_labels
 from tests.helpers import ROOT, TINY, write_params
 
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-ORDER = ("download", "preprocess", "train", "predict", "imbalance", "references")
+ORDER = ("download", "preprocess", "flow", "train", "predict", "imbalance", "references")
 STAGE_OF = {"predict": "evaluate"}  # command -> stage, where their names differ
 VARIANTS = ("full", "no-ipda", "one-part")
+METHODS = ("ipda", "none", "hfan")  # parts, one frame, optical flow
 
 
 class Watch:
@@ -36,7 +37,7 @@ class Watch:
 
     def know(self, config: Config, where: str) -> Config:
         self.sections[id(config)] = ("", config)
-        if where.startswith("ablation.variants"):
+        if where.startswith(("ablation.variants", "comparison, ")):
             self.variants.add(id(config))
         for name in pdnet.config.SECTIONS:
             section = config.__dict__[name]
@@ -88,6 +89,9 @@ def project(tmp_path, monkeypatch) -> Path:
         "ablation__run": list(VARIANTS),
         "ablation__seeds": [1, 2],
         "ablation__set": short,
+        "comparison__run": list(METHODS),
+        "comparison__seeds": [1, 2],
+        "comparison__set": dict(short),
         "imbalance": {"levels": [0.0, 2.0], "frames": 11},
     }
     write_params(tmp_path / "params.yaml", **changes)
@@ -111,6 +115,10 @@ def test_every_stage_from_scripts_to_report(cli, project, watch):
     for variant in VARIANTS:
         run("ablate", variant)
     run("tables")
+    for method in (*METHODS, "cosnet"):
+        run("compare", method)
+    run("comparison")
+    check_comparison(project)
     run("notebooks")
     assert "without IPDA and fusion" in (project / "results/tables/table3.md").read_text()
     assert "Against 'p = 1'" in (project / "results/tables/conclusion.txt").read_text()
@@ -132,6 +140,22 @@ def check_scores(project: Path) -> None:
     assert speed["fps_model"] > 0 and speed["fps_end_to_end"] > 0 and speed["device"]
     mask = read_labels(project / "results/predictions/lecture/planetarium/00005.png")
     assert mask.shape == (480, 854) and set(np.unique(mask)) <= {0, 255}
+
+
+def check_comparison(project: Path) -> None:
+    with (project / "results/comparison_tables/comparison.csv").open() as stream:
+        rows = {row["method"]: row for row in csv.DictReader(stream)}
+    ours = {name: row for name, row in rows.items() if row["row"] == "native"}
+    assert set(ours) == {"PDNet", "no interaction", "HFAN-style"}
+    assert all(float(row["of these live (M)"]) > 10 for row in ours.values()), "a ResNet-18's"
+    assert rows["COSNet (paper)"]["row"] == "reported"
+    masks = list((project / "results/comparison/hfan/predictions").rglob("*.png"))
+    assert len(masks) == len(list((project / "results/predictions").rglob("*.png")))
+    # left out by `comparison.run`: nothing was trained
+    left = project / "results/comparison/cosnet"
+    assert [path.name for path in left.iterdir() if path.name[0] != "."] == ["clips.csv"]
+    speed = json.loads((project / "results/comparison_speed/hfan.json").read_text())
+    assert speed["fps_with_flow"] > 0
 
 
 def check_pages(cli, project: Path) -> None:
@@ -184,7 +208,8 @@ def check_parameters(watch: Watch) -> None:
 def test_a_section_is_declared_with_its_layers(stage):
     """A value comes from the section, the profile or the preset: who declares one declares all."""
     params = STAGES[stage]["params"]
-    layered = ("data", "preprocess", "model", "loss", "train", "evaluate", "ablation")
+    layered = ("data", "preprocess", "flow", "model", "loss", "train", "evaluate")
+    layered += ("ablation", "comparison")
     for name in declared_parameters(stage):
         section = name.split(".")[0]
         if section in layered:

@@ -20,6 +20,7 @@ from pdnet.base.tracking import Run
 from pdnet.config import Config, load_config
 from pdnet.errors import InputError
 from pdnet.model.checkpoint import load_network
+from pdnet.sources.flow import compute_flow
 from pdnet.training.interrupt import Stopped
 from pdnet.training.loop import Training
 from tests.helpers import TINY, make_tree, save_image, write_params
@@ -450,3 +451,74 @@ def test_a_frozen_encoder_is_taken_over_and_stays(tmp_path, data):
     encoder = [name for name in before if name.startswith("encoder.")]
     assert encoder and all(torch.equal(before[name], after[name]) for name in encoder)
     assert not torch.equal(before["head.weight"], after["head.weight"])
+
+
+def compared(tmp_path: Path, interaction: str, **changes: object) -> Config:
+    """Two video steps and an image step."""
+    short = {"train.epochs": 1, "train.steps_per_epoch": 2, "train.image_steps": "ours"}
+    return config(tmp_path, **{**short, "model.interaction": interaction, **changes})
+
+
+@pytest.fixture
+def with_flow(data) -> Path:
+    compute_flow(data, data.parent / "flow", config(data.parent).flow, workers=1)
+    return data
+
+
+@pytest.mark.parametrize("interaction", ["cosnet", "fsnet"])
+def test_what_is_compared_trains_on_clips_and_images(tmp_path, with_flow, interaction):
+    chosen = compared(tmp_path, interaction)
+    training = Training(chosen, with_flow, tmp_path / "m")
+    before = {name: value.clone() for name, value in training.network.state_dict().items()}
+    path = training.fit()
+    rows = history(tmp_path / "m")
+    assert {row["kind"] for row in rows} == {"video", "image"}
+    assert all(np.isfinite(float(row["total"])) for row in rows)
+    video = next(row for row in rows if row["kind"] == "video")
+    # beside flow there is no reference to teach; IPDA's own losses are not there either way
+    assert bool(video.get("reference")) == (interaction == "cosnet")
+    assert not {"geometric", "semantic", "saliency"} & set(video)
+    assert load_network(path).config == chosen.model
+    moved = [
+        name for name, value in load_file(path).items() if not torch.equal(value, before[name])
+    ]
+    assert any(name.startswith("interaction.") for name in moved)
+    assert "J&F-Mean" in validation(tmp_path / "m")[-1]
+
+
+def test_beside_flow_a_stopped_training_resumes_to_the_same_weights(
+    tmp_path, with_flow, monkeypatch, capsys
+):
+    chosen = compared(tmp_path, "hfan", train__epochs=2)
+    whole = Training(chosen, with_flow, tmp_path / "whole").fit()
+    interrupted(chosen, with_flow, tmp_path / "broken", monkeypatch)
+    resumed = Training(chosen, with_flow, tmp_path / "broken").fit()
+    assert "resuming at epoch 0, step 1" in capsys.readouterr().err
+    assert resumed.read_bytes() == whole.read_bytes()
+    assert history(tmp_path / "broken") == history(tmp_path / "whole")
+
+
+def test_an_image_step_beside_flow_sees_no_motion(tmp_path, with_flow):
+    training = Training(compared(tmp_path, "matnet"), with_flow, tmp_path / "m")
+    video, image = (next(training.batches(kind)) for kind in ("video", "image"))
+    seen = []
+    training.network.encoder.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    training.model.train()
+    for kind, batch in (("video", video), ("image", image)):
+        training.step(kind, iter([batch]))
+    moving, resting = (both.chunk(2)[1] for both in seen)
+    white = training.network.encoder.normalise(torch.ones(2, 3, 64, 64))
+    assert torch.equal(resting, white)
+    assert torch.equal(moving, training.network.encoder.normalise(video["flow"]))
+    assert not torch.equal(moving, white)
+
+
+def test_training_beside_flow_that_is_missing_is_one_line_that_names_what_to_run(
+    cli, tmp_path, data
+):
+    compared(tmp_path, "hfan")
+    where = ("--data", data, "--out", tmp_path / "m")
+    status, text = cli("train", "--params", tmp_path / "p.yaml", *where)
+    assert status == 2 and "Traceback" not in text, text
+    assert "png: missing; `dvc repro flow` makes the optical flow" in text
+    assert not (tmp_path / "m/pdnet.safetensors").exists()

@@ -29,7 +29,10 @@ class AlignmentMove(nn.Module):
     def forward(self, target: Tensor, reference: Tensor) -> Tensor:
         """Both (B, C, h, w) -> the reference's, moved."""
         offsets = self.offsets(self.reduce(torch.cat([target, reference], 1)))
-        return self.move(reference, offsets)
+        # torchvision has no half precision for it on a CPU
+        with torch.autocast(reference.device.type, enabled=False):
+            exact = self.move.weight.dtype
+            return self.move(reference.to(exact), offsets.to(exact))
 
 
 class IMCNetStyle(PairInteraction):

@@ -134,7 +134,10 @@ class AlignmentStep(nn.Module):
     def forward(self, centre: Tensor, neighbour: Tensor) -> Tensor:
         """Two of (B, 64, h, w) -> the neighbour's, moved."""
         offsets = self.offsets(self.reduce(torch.cat([centre, neighbour], 1)))
-        return self.move(neighbour, offsets)
+        # torchvision has no half precision for it on a CPU
+        with torch.autocast(neighbour.device.type, enabled=False):
+            exact = self.move.weight.dtype
+            return self.move(neighbour.to(exact), offsets.to(exact))
 
 
 class PyramidAttention(nn.Module):
