@@ -24,6 +24,7 @@ from pdnet.config import Config, load_config, method_configs
 from pdnet.data.images import read_mask
 from pdnet.data.layout import SCORED_ON, TRAINED_ON, Clip, data_hash, read_tree
 from pdnet.errors import InputError
+from pdnet.experiments.names import PREDICTIONS
 from pdnet.experiments.variants import Flows, known_under, parent_run, track, train_once
 from pdnet.inference.cost import MIB, PeakMemory, giga_macs, live_parameters
 from pdnet.inference.people import masks
@@ -38,7 +39,6 @@ from pdnet.model.device import take_machine
 from pdnet.sources.flow import estimator
 
 SCORING = ("pdnet.experiments.compare",)
-PREDICTIONS = "predictions"  # of the first seed
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from pdnet.config import ComparisonConfig, Config, load_config, method_configs
 from pdnet.data.images import read_mask
 from pdnet.data.layout import Clip, read_tree
 from pdnet.errors import InputError
+from pdnet.experiments.names import TITLES
 from pdnet.experiments.paper import PAPER_TABLE_1, PAPER_TABLE_2
 from pdnet.experiments.statistics import (
     bootstrap_interval,
@@ -32,19 +33,6 @@ from pdnet.metrics.stability import clip_flows, mean_stability
 OURS = "ipda"
 MEASURE = "J&F-Mean"
 NATIVE, SCORED, REPORTED = "native", "scored masks", "reported"
-TITLES = {
-    "ipda": "PDNet",
-    "none": "no interaction",
-    "concat": "concatenation",
-    "agnn": "AGNN-style",
-    "amcnet": "AMC-Net-style",
-    "cosnet": "COSNet-style",
-    "f2net": "F2Net-style",
-    "fsnet": "FSNet-style",
-    "hfan": "HFAN-style",
-    "imcnet": "IMCNet-style",
-    "matnet": "MATNet-style",
-}
 # rows' column -> the table's, its factor and its decimals
 VALUES = {
     **{name: (name.removesuffix("-Mean"), 100, 1) for name in COLUMNS},

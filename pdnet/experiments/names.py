@@ -14,6 +14,22 @@ NAMES = {
     "full-unrelated": "full, reference of another scene",
 }
 
+# rows of Tables 1 and 2 by `model.interaction`: "style", since the interaction alone is theirs
+TITLES = {
+    "ipda": "PDNet",
+    "none": "no interaction",
+    "concat": "concatenation",
+    "agnn": "AGNN-style",
+    "amcnet": "AMC-Net-style",
+    "cosnet": "COSNet-style",
+    "f2net": "F2Net-style",
+    "fsnet": "FSNet-style",
+    "hfan": "HFAN-style",
+    "imcnet": "IMCNet-style",
+    "matnet": "MATNet-style",
+}
+PREDICTIONS = "predictions"  # folder of a method's masks, of its first seed
+
 
 def level_of(clip_name: str) -> float:
     """`imbalance/dancer-150` -> 1.5."""

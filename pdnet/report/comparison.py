@@ -7,12 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.figure import Figure
 
 from pdnet.data.images import read_frame, read_mask
 from pdnet.data.layout import Clip, read_tree
 from pdnet.data.overlays import overlay_errors, overlay_mask
 from pdnet.errors import InputError
+from pdnet.experiments.names import PREDICTIONS, TITLES
 from pdnet.inference.baselines import HELD_STILL
 from pdnet.metrics.evaluator import overall, read_prediction, score_folder
 from pdnet.metrics.region_contour import COLUMNS
@@ -41,10 +43,20 @@ def _mask(folder: Path, clip: Clip, stem: str, size: tuple[int, int]) -> np.ndar
     return read_prediction(folder / clip.name / f"{stem}.png", size, None)
 
 
+def compared_folders(compared: Path) -> dict[str, Path]:
+    """Row of Tables 1 and 2 -> its masks, for the methods that were trained here.
+
+    Args:
+        compared: `results/comparison`, a folder a method.
+    """
+    folders = {title: compared / name / PREDICTIONS for name, title in TITLES.items()}
+    return {title: folder for title, folder in folders.items() if folder.is_dir()}
+
+
 def methods_figure(
     data: Path, methods: Mapping[str, Path], frames: Mapping[str, str], set_name: str = "val"
 ) -> Figure:
-    """A row per chosen frame: frame, truth, then each method's errors.
+    """A column per chosen frame: frame, truth, then each method's errors.
 
     Args:
         data: working copy.
@@ -55,20 +67,72 @@ def methods_figure(
     """
     clips = {clip.name: clip for clip in read_tree(data).clips(set_name)}
     # the first method's own first mask is held still: how much is tracking worth to it?
-    still, rows = next(iter(methods.values())), []
+    still, columns = next(iter(methods.values())), []
     for name, stem in frames.items():
         clip = clips[name]
         frame, truth = read_frame(clip.frame(stem)), read_mask(clip.mask(stem))
-        row = [frame, overlay_mask(frame, truth)]
-        row += [
+        column = [frame, overlay_mask(frame, truth)]
+        column += [
             overlay_errors(frame, _mask(folder, clip, stem, truth.shape), truth)
             for folder in methods.values()
         ]
-        row.append(overlay_errors(frame, _mask(still, clip, clip.frames[0], truth.shape), truth))
-        rows.append(row)
-    titles = ["frame", "truth", *methods, HELD_STILL]
-    labels = [f"{name}\n{stem}".replace("/", "\n") for name, stem in frames.items()]
-    return tile(rows, titles, labels, height=1.8)
+        column.append(overlay_errors(frame, _mask(still, clip, clip.frames[0], truth.shape), truth))
+        columns.append(column)
+    labels = ["frame", "truth", *methods, HELD_STILL.replace(" held", "\nheld")]
+    titles = [f"{name}\n{stem}" for name, stem in frames.items()]
+    return tile(list(zip(*columns, strict=True)), titles, labels, height=1.8)
+
+
+def kinds_of_clips(data: Path, set_name: str = "val") -> pd.DataFrame:
+    """A row a clip: what kind it is. `size`: mean share of the frame that people take, per cent;
+    `motion`: mean flow of their pixels from annotated frame to annotated frame, per cent of the
+    diagonal; `halves` say on which side of the median a clip lies.
+    """
+    rows = []
+    for clip in read_tree(data).clips(set_name):
+        masks = [read_mask(clip.mask(stem)) for stem in clip.frames]
+        lengths = [np.linalg.norm(flow.astype(np.float32), axis=2) for flow in clip_flows(clip)]
+        moved = [
+            float(length[mask].mean())
+            for length, mask in zip(lengths, masks[1:], strict=True)
+            if mask.any()
+        ]
+        diagonal = float(np.hypot(*masks[0].shape))
+        size = 100 * float(np.mean([mask.mean() for mask in masks]))
+        motion = 100 * float(np.mean(moved or [0.0])) / diagonal
+        rows.append({"clip": clip.name, "size": size, "motion": motion})
+    table = pd.DataFrame(rows).set_index("clip")
+    for value, (low, high) in {"size": ("small", "large"), "motion": ("slow", "fast")}.items():
+        above = table[value] > table[value].median()
+        table[f"{value} half"] = np.where(above, f"{high} people", f"{low} people")
+    return table.round(2)
+
+
+def wins_figure(scores: pd.DataFrame, kinds: pd.DataFrame, ours: str = "PDNet") -> Figure:
+    """J&F of each method less that of `ours`, clip by clip and as means over kinds of clip: blue
+    where the method wins, red where it loses.
+
+    Args:
+        scores: a row a clip, a column a method, per cent.
+        kinds: of `kinds_of_clips`.
+        ours: the column that is held against.
+    """
+    gains = scores.drop(columns=ours).sub(scores[ours], axis=0)
+    means = {}
+    for column in ("size half", "motion half"):
+        for kind, names in kinds.groupby(column).groups.items():
+            means[f"mean of {kind} ({len(names)})"] = gains.loc[list(names)].mean()
+    means[f"mean of all ({len(gains)})"] = gains.mean()
+    shown = pd.concat([gains, pd.DataFrame(means).T])
+    size = (1.1 * len(shown.columns) + 4, 0.4 * len(shown) + 1.5)
+    figure = Figure(figsize=size, layout="constrained")
+    axis = figure.subplots()
+    how = {"cmap": "RdBu", "center": 0, "annot": True, "fmt": "+.1f"}
+    sns.heatmap(shown, ax=axis, cbar_kws={"label": f"J&F less {ours}'s (points)"}, **how)
+    axis.axhline(len(gains), color="black", linewidth=2)
+    axis.set(xlabel="", ylabel="")
+    axis.tick_params(axis="x", rotation=30)
+    return figure
 
 
 def methods_table(data: Path, methods: Mapping[str, Path], set_name: str = "val") -> pd.DataFrame:

@@ -166,7 +166,7 @@ def check_pages(cli, project: Path) -> None:
     assert set(pages) == {path.stem for path in (ROOT / "notebooks").glob("*.ipynb")}
     for name, page in pages.items():
         assert b"data:image/png" in page and b"Figure size" not in page, name
-    assert b"PDNet (paper)" in pages["report"]
+    assert b"PDNet (paper)" in pages["report"] and b"HFAN-style" in pages["comparison"]
     assert pages["report"].count(b"data:image/png") >= 4
     files = [path for path in (project / "reports/figures").rglob("*.*")]
     figures = {path: path.read_bytes() for path in files}

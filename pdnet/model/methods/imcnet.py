@@ -15,6 +15,7 @@ from torchvision.ops import DeformConv2d
 from pdnet.model.backbone import ResNetBackbone
 from pdnet.model.blocks import resize
 from pdnet.model.methods.base import Method, NativeProtocol, Shown
+from pdnet.model.methods.blocks import PreActivationBlock
 
 FRAMES = 3  # previous, centre, next
 CENTRE = 1
@@ -23,19 +24,6 @@ STEPS = 4  # of the alignment
 OFFSET_GROUPS = 8
 SSIM_WINDOW, SSIM_SIGMA = 11, 1.5  # pixels
 SSIM_C1, SSIM_C2 = 0.01**2, 0.03**2  # SSIM's constants for values in 0..1
-
-
-class PreActivationBlock(nn.Module):
-    """x + conv(relu(conv(relu(x)))), 3x3 with bias, without batch norm."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv1 = _conv3(PLANES, PLANES)
-        self.conv2 = _conv3(PLANES, PLANES)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, 64, h, w) -> the same."""
-        return x + self.conv2(self.conv1(x.relu()).relu())
 
 
 class JointAffinity(nn.Module):
@@ -63,9 +51,9 @@ class DecoderLevel(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.reduce = _conv3(channels, PLANES)
-        self.lateral = PreActivationBlock()
-        self.merge = PreActivationBlock()
-        self.side = nn.Sequential(PreActivationBlock(), nn.Conv2d(PLANES, 1, 1))
+        self.lateral = PreActivationBlock(PLANES)
+        self.merge = PreActivationBlock(PLANES)
+        self.side = nn.Sequential(PreActivationBlock(PLANES), nn.Conv2d(PLANES, 1, 1))
 
     def forward(self, lateral: Tensor, coarser: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
         """One level finer.
@@ -91,7 +79,7 @@ class GatedDecoder(nn.Module):
         super().__init__()
         *finer, coarsest = channels
         self.reduce = _conv3(coarsest, PLANES)
-        self.top = PreActivationBlock()
+        self.top = PreActivationBlock(PLANES)
         self.levels = nn.ModuleList(DecoderLevel(width) for width in finer)
 
     def forward(self, maps: list[Tensor], weighted: Tensor) -> tuple[Tensor, list[Tensor]]:
@@ -249,7 +237,7 @@ class IMCNet(Method):
         self.decoder = GatedDecoder(self.encoder.channels)
         self.alignment = nn.ModuleList(AlignmentStep() for _ in range(STEPS))
         self.fusion = AlignedFusion()
-        self.head = nn.Sequential(PreActivationBlock(), nn.Conv2d(PLANES, 1, 1))
+        self.head = nn.Sequential(PreActivationBlock(PLANES), nn.Conv2d(PLANES, 1, 1))
 
     def forward(self, frames: Tensor) -> IMCOutput:
         """(B, 3, 3, H, W): previous, centre and next frame."""

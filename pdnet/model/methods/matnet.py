@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from pdnet.model.backbone import ResNetBackbone
 from pdnet.model.methods.base import Method, NativeProtocol, Shown
+from pdnet.model.methods.blocks import PreActivationBlock
 from pdnet.model.methods.deeplab import enlarged
 
 # per level, strides 4, 8, 16, 32
@@ -108,18 +109,6 @@ class InterleavedEncoder(nn.Module):
         return maps
 
 
-class ResidualConvolutions(nn.Module):
-    """x + conv(relu(conv(relu(x)))), 3x3, no batch norm."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv1, self.conv2 = (_conv(PLANES, PLANES, 3) for _ in range(2))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, 256, h, w) -> the same."""
-        return x + self.conv2(self.conv1(x.relu()).relu())
-
-
 class LargeKernel(nn.Module):
     """Two pairs of 7x1 and 1x7 convolutions, summed (Peng et al., CVPR 2017)."""
 
@@ -142,8 +131,8 @@ class Refinement(nn.Module):
         self.near = nn.Conv2d(channels, BRANCH, 1)
         self.far = nn.Conv2d(channels, BRANCH, 3, padding=3, dilation=3)
         self.norm = nn.BatchNorm2d(BRANCH + DILATED * BRANCH)
-        self.own = ResidualConvolutions()
-        self.merged = ResidualConvolutions()
+        self.own = PreActivationBlock(PLANES)
+        self.merged = PreActivationBlock(PLANES)
 
     def forward(self, x: Tensor, coarser: Tensor) -> Tensor:
         """(B, C, h, w) and (B, 256, h', w') -> (B, 256, h, w)."""
@@ -161,7 +150,7 @@ class BoundaryAwareDecoder(nn.Module):
         self.boundaries = nn.ModuleList(_boundary_head(2 * width) for width in WIDTHS)
         *finer, coarsest = (2 * width + 1 for width in WIDTHS)
         self.enter = LargeKernel(coarsest)
-        self.entered = ResidualConvolutions()
+        self.entered = PreActivationBlock(PLANES)
         self.refinements = nn.ModuleList(Refinement(width) for width in finer)
         self.mask = _conv(PLANES, 1, 3)
 

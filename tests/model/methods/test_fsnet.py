@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-from functools import cache
 
 import numpy as np
 import pytest
@@ -18,20 +17,6 @@ from pdnet.model.methods.fsnet import FSNet, enlarged_bce, stretched
 from tests import baselines
 
 NAME = "FSNet"
-
-
-@cache
-def filled(which: str) -> FSNet:
-    """`baselines.filled`, but that the summary names the dead parameters alone, not the statistics
-    of dead batch norms. Kept, so leave it as it is.
-    """
-    network = FSNet()
-    dropped = import_state(network, baselines.state_by_rule(NAME, which))
-    statistics = ("running_mean", "running_var", "num_batches_tracked")
-    parameters = [name for name in dropped if not name.endswith(statistics)]
-    assert sorted(parameters) == sorted(baselines.summary(NAME)["unused_entries"])
-    assert len(dropped) == len(parameters) + 2 * len(statistics)
-    return network.eval()
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +34,7 @@ def two(size: tuple[int, int] = (70, 97)) -> Shown:
 
 @pytest.mark.parametrize("which", ["b", "a"])
 def test_the_forward_is_the_authors(which):
-    numbers, network = baselines.Numbers(NAME, which), filled(which)
+    numbers, network = baselines.Numbers(NAME, which), baselines.filled(NAME, which)
     encoder, decoder = network.encoder, network.mixture_decoder
     modules = {"encoder": encoder, "m0": encoder.crossings[0], "x4": encoder.frame_stages[3]}
     modules |= {"ca_rgb_0": encoder.crossings[0].by_frame}
@@ -90,7 +75,7 @@ def test_the_losses_are_the_authors():
 
 
 def test_import_then_export_is_bit_equal():
-    state, back = baselines.state_by_rule(NAME, "b"), export_state(filled("b"))
+    state, back = baselines.state_by_rule(NAME, "b"), export_state(baselines.filled(NAME, "b"))
     dead = {name for name in state if name.startswith(("resnet.conv1.", "resnet.bn1.", "RGBF_"))}
     assert set(state) - set(back) == dead and set(back) < set(state)
     assert all(torch.equal(value, state[name]) for name, value in back.items())
@@ -116,7 +101,7 @@ def test_a_wrong_entry_is_one_line(fresh, name, value, says):
 
 def test_size_and_work_are_the_authors():
     """One real pass: there is no mixed precision to be switched off on torch's device `meta`."""
-    about, network = baselines.summary(NAME), filled("b")
+    about, network = baselines.summary(NAME), baselines.filled(NAME, "b")
     parameters = sum(parameter.numel() for parameter in network.parameters())
     assert parameters == about["params"] - about["params_unused_in_forward"]
     image = torch.zeros(1, 3, *about["native_size"])
@@ -153,7 +138,7 @@ def test_the_losses_stand_in_mixed_precision(fresh):
 
 def test_products_stay_finite_in_half_precision():
     """Five maps of 20: 3.2 million, where half precision ends at 65504."""
-    correction = filled("b").purifications[0].flow[0]
+    correction = baselines.filled(NAME, "b").purifications[0].flow[0]
     maps = [torch.full((1, 32, 4, 4), 20.0, dtype=torch.half) for _ in range(5)]
     with torch.no_grad(), torch.autocast("cpu", torch.half):
         assert correction(maps[0], maps[1:]).isfinite().all()
@@ -161,7 +146,7 @@ def test_products_stay_finite_in_half_precision():
 
 def test_items_of_a_batch_do_not_see_each_other():
     """At a size that no stride divides; in double precision, so that rounding cannot hide it."""
-    network, both = copy.deepcopy(filled("b")).double(), two()
+    network, both = copy.deepcopy(baselines.filled(NAME, "b")).double(), two()
     both = Shown(both.frame.double(), flow=both.flow.double())
     with torch.no_grad():
         together = network.probability(both)
@@ -183,7 +168,7 @@ def test_each_frame_is_stretched_by_itself():
 
 def test_levels_of_equal_size_pass_without_their_convolutions():
     """At 16 pixels strides 16 and 32 give one value each: the authors' rule, off their sizes."""
-    network = filled("b")
+    network = baselines.filled(NAME, "b")
     raises = network.purifications[0].mixture[2].raises[0]
     with torch.no_grad(), baselines.outputs({"raises": raises}) as calls:
         for size in (16, 32):

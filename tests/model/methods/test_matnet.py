@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-from functools import cache
 from math import ceil
 
 import numpy as np
@@ -29,26 +28,6 @@ from tests import baselines
 
 NAME = "MATNet"
 GOLDEN_OUTPUT = (473, 473)  # the size that theirs gives, whatever it sees
-BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
-
-
-@cache
-def filled(which: str) -> MATNet:
-    """`baselines.filled`, but for dead batch norms' statistics, which the golden list of unused
-    entries leaves out: it holds parameters.
-    """
-    network = MATNet()
-    dropped = import_state(network, baselines.state_by_rule(NAME, which))
-    assert_unused(dropped)
-    return network.eval()
-
-
-def assert_unused(names) -> None:
-    """That these are the unused entries of theirs, and no buffers but those beside them."""
-    unused = baselines.summary(NAME)["unused_entries"]
-    assert {name for name in names if not name.endswith(BUFFERS)} == set(unused)
-    modules = {name.rpartition(".")[0] for name in unused}
-    assert {name.rpartition(".")[0] for name in names} == modules
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +48,7 @@ def test_the_forward_is_the_authors(which):
     """In double precision: the golden numbers' own rounding takes 0.92 of what rule B admits, and
     more of ours, which depends on the machine, would not fit beside it. The mask in single too.
     """
-    numbers, single = baselines.Numbers(NAME, which), filled(which)
+    numbers, single = baselines.Numbers(NAME, which), baselines.filled(NAME, which)
     images = baselines.inputs(NAME, which)
     with torch.no_grad():
         mask = single(images["frame"], images["flow"], GOLDEN_OUTPUT).mask
@@ -139,9 +118,9 @@ def test_a_boundary_is_a_line_of_two_pixels_and_the_image_ends_without_one():
 
 
 def test_import_then_export_is_bit_equal():
-    state, back = baselines.state_by_rule(NAME, "b"), export_state(filled("b"))
+    state, back = baselines.state_by_rule(NAME, "b"), export_state(baselines.filled(NAME, "b"))
     assert set(back) <= set(state)
-    assert_unused(set(state) - set(back))
+    assert set(state) - set(back) == baselines.unused(NAME)
     assert all(torch.equal(value, state[name]) for name, value in back.items())
 
 
@@ -221,7 +200,7 @@ def test_the_losses_stand_in_mixed_precision(fresh):
 
 def test_items_of_a_batch_do_not_see_each_other():
     """At a size that no stride divides; in double precision, so that rounding cannot hide it."""
-    network, both = copy.deepcopy(filled("b")).double(), two()
+    network, both = copy.deepcopy(baselines.filled(NAME, "b")).double(), two()
     both = Shown(both.frame.double(), flow=both.flow.double())
     with torch.no_grad():
         together = network.probability(both)
@@ -238,7 +217,7 @@ def test_items_of_a_batch_do_not_see_each_other():
 
 def test_the_flow_counts():
     """The mask of a frame changes with the flow beside it."""
-    network, shown = filled("b"), two()
+    network, shown = baselines.filled(NAME, "b"), two()
     with torch.no_grad():
         found = network.probability(shown)
         other = network.probability(Shown(shown.frame, flow=shown.flow.flip(3)))
