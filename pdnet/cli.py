@@ -498,6 +498,50 @@ def bench_peers(
     print(table(result))
 
 
+@bench.command("flow")
+@one_line_errors
+def bench_flow(
+    dataset_root: Annotated[Path, typer.Argument(help="Clips with masks in the MVPS layout.")],
+    *,
+    clip: Annotated[
+        Optional[list[str]],
+        typer.Option(help="A clip, any number of times; without one the evaluation list."),
+    ] = None,
+    frames: Annotated[
+        int, typer.Option(min=3, help="At most so many of a clip, from its beginning.")
+    ] = 6,
+    raft: Annotated[
+        str, typer.Option(help="RAFT's network: small, large, or none for DIS alone.")
+    ] = "none",
+    raft_weights: Annotated[
+        Optional[str],
+        typer.Option(
+            help="A file with torchvision's entries, or download (the default), or random: drawn "
+            "ones, which tell the speed alone."
+        ),
+    ] = None,
+) -> None:
+    """Optical flow by DIS (three presets) and RAFT on the same pairs of frames, in turn, on one
+    core: milliseconds a pair; photometric: how far a frame is from the next one brought back by the
+    flow, in levels of 255; warped IoU: the same of the true masks. The row of no motion is what to
+    beat. It is a bench: annotations are read for the warped IoU, and for nothing else.
+
+    Example: pdnet bench flow data/480p --raft large --raft-weights raft_large.pth
+    """
+    from pdnet.base.parameters_file import shown
+    from pdnet.data.layout import read_tree
+    from pdnet.inference.flow_bench import bench_flow as measure
+    from pdnet.inference.flow_bench import flow_ways, table
+    from pdnet.inference.side_by_side import chosen_clips
+
+    if raft not in ("small", "large", "none"):
+        raise InputError(f"--raft {shown(raft)}: expected small, large or none")
+    if raft == "none" and raft_weights is not None:
+        raise InputError("--raft-weights: of no network; give --raft small or large too")
+    clips = chosen_clips(read_tree(dataset_root), clip or [])
+    print(table(measure(flow_ways(raft, raft_weights or "download"), clips, frames=frames)))
+
+
 @app.command("import-official")
 @one_line_errors
 def import_official(

@@ -20,7 +20,7 @@ from pdnet.base.files import copy, file_hash, write_image, write_json, write_tab
 from pdnet.base.imports import code_hash
 from pdnet.base.parallel import progress
 from pdnet.base.parameters_file import shown
-from pdnet.config import Config, load_config, method_configs
+from pdnet.config import LOOK_AT_FLOW, Config, load_config, method_configs
 from pdnet.data.images import read_mask
 from pdnet.data.layout import SCORED_ON, TRAINED_ON, Clip, data_hash, read_tree
 from pdnet.errors import InputError
@@ -92,17 +92,19 @@ def run_method(params: Path, interaction: str, places: ComparisonPlaces) -> None
     # last, so that nothing else runs meanwhile
     config = configs[first]
     clip = read_tree(places.data).clips(config.evaluate.set)[0]
-    estimate = estimator(config.flow)
+    # RAFT wants weights, which nobody else needs to have
+    estimate = estimator(config.flow) if network.looks_at == "flow" else None
     write_json(places.speed, measure_speed(network, clip, config.evaluate, estimate=estimate))
 
 
 def score_method(config: Config, folder: Path, data: Path, flows: Flows) -> list[dict[str, Any]]:
     """A row per clip of what the checkpoint in `folder` scores, unless that is known already."""
     checkpoint = folder / "pdnet.safetensors"
+    by_flow = config.model.interaction in LOOK_AT_FLOW
     said = {
         "checkpoint": file_hash(checkpoint),
         "evaluate": config.evaluate.model_dump(mode="json"),
-        "flow": config.flow.model_dump(mode="json") if config.wants_flow else None,
+        "flow": config.flow.model_dump(mode="json") if by_flow else None,
         "data": data_hash(data, SCORED_ON),
         "code": code_hash(*SCORING),
     }

@@ -18,6 +18,7 @@ from pdnet.errors import InputError
 from pdnet.experiments.names import TITLES
 from pdnet.experiments.paper import PAPER_TABLE_1, PAPER_TABLE_2
 from pdnet.experiments.statistics import (
+    FEWEST_CLIPS,
     bootstrap_interval,
     holm,
     mean_interval,
@@ -60,10 +61,18 @@ def write_comparison(params: Path, data: Path, methods: Path, out: Path) -> None
         out: for the files.
 
     Raises:
-        InputError: a method was not run, or a folder of masks lacks some.
+        InputError: a method was not run, or on other clips; a folder of masks lacks some, or bears
+            the name of a row of ours.
     """
     config = load_config(params)
     rows = read_methods(methods, config.comparison)
+    clips = {clip.name for clip in read_tree(data).clips(config.evaluate.set)}
+    for name in config.comparison.run:
+        if set(rows[rows.method == TITLES[name]]["clip"]) != clips:
+            raise InputError(
+                f"{methods / name}/clips.csv: not of the clips in {data}, list "
+                f"'{config.evaluate.set}'; `dvc repro compare@{name}` scores again"
+            )
     others = external_rows(config, data)
     rows = pd.concat([rows, others], ignore_index=True)
     costs = {name: _facts(methods / name) for name in config.comparison.run}
@@ -79,11 +88,18 @@ def read_methods(folder: Path, options: ComparisonConfig) -> pd.DataFrame:
     """Rows method, kind, seed, clip, values of the methods that the profile runs."""
     tables = []
     for name in options.run:
-        file = folder / name / "clips.csv"
-        if not file.is_file() or file.stat().st_size <= 1:
-            raise InputError(f"{file}: not there; `dvc repro compare@{name}` makes it")
-        tables.append(pd.read_csv(file).assign(method=TITLES[name], kind=NATIVE))
+        file = _made(folder / name / "clips.csv")
+        # a clip may be called 01
+        table = pd.read_csv(file, dtype={"clip": str})
+        tables.append(table.assign(method=TITLES[name], kind=NATIVE))
     return pd.concat(tables, ignore_index=True)
+
+
+def _made(file: Path) -> Path:
+    """A file of a method's folder; that of a method that was left out holds nothing."""
+    if not file.is_file() or file.stat().st_size <= 1:
+        raise InputError(f"{file}: not there; `dvc repro compare@{file.parent.name}` makes it")
+    return file
 
 
 def external_rows(config: Config, data: Path) -> pd.DataFrame:
@@ -93,6 +109,10 @@ def external_rows(config: Config, data: Path) -> pd.DataFrame:
     options, rows = config.evaluate, []
     clips = read_tree(data).clips(options.set)
     for name, place in config.comparison.external.items():
+        if name in TITLES.values():
+            raise InputError(
+                f"comparison.external: '{name}' is the title of a row of ours; give another name"
+            )
         folder = Path(place).expanduser()
         how = {"include_first_last": options.include_first_last}
         for clip, score in score_folder(folder, data, options.set, **how).items():
@@ -179,13 +199,16 @@ def _against_ours(rows: pd.DataFrame) -> dict[str, dict[str, str]]:
         values.items(), tests, corrected, strict=True
     ):
         low, high = bootstrap_interval(value.to_numpy(), ours.reindex(value.index).to_numpy())
-        texts = (f"{difference:+.1f}", f"{low:+.1f} to {high:+.1f}", _p_text(p_value))
+        said_p = _p_text(p_value, len(value))
+        texts = (f"{difference:+.1f}", f"{low:+.1f} to {high:+.1f}", said_p)
         said[name] = dict(zip((AGAINST, AGAINST_INTERVAL, P_VALUE), texts, strict=True))
     return said
 
 
-def _p_text(p_value: float) -> str:
-    return "too few clips" if pd.isna(p_value) else f"{p_value:.3f}"
+def _p_text(p_value: float, clips: int) -> str:
+    if not pd.isna(p_value):
+        return f"{p_value:.3f}"
+    return "too few clips" if clips < FEWEST_CLIPS else "no difference"
 
 
 def _clips_by_seeds(rows: pd.DataFrame) -> pd.DataFrame:
@@ -208,7 +231,7 @@ def pairs_table(rows: pd.DataFrame) -> pd.DataFrame:
     corrected = holm([p_value for _, p_value in tests])
     table = pd.DataFrame("", index=pd.Index(names, name="method"), columns=names)
     for (a, b), (difference, _), p_value in zip(pairs, tests, corrected, strict=True):
-        table.loc[a, b] = f"{difference:+.1f} ({_p_text(p_value)})"
+        table.loc[a, b] = f"{difference:+.1f} ({_p_text(p_value, len(means[a]))})"
     return table
 
 
@@ -219,7 +242,7 @@ def clips_table(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _facts(folder: Path) -> dict[str, float]:
-    return json.loads((folder / "facts.json").read_text())
+    return json.loads(_made(folder / "facts.json").read_text())
 
 
 def _note(config: Config, differs: str, clips: int) -> str:

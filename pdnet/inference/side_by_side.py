@@ -98,7 +98,7 @@ def side_by_side(
     scores: dict[str, dict[str, ClipScore]] = {name: {} for name in ways}
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
     total = sum(len(of_clip) for of_clip in stems.values())
-    with _one_thread(), progress(None, "frames", total=total, unit="frame") as bar:
+    with one_thread(), progress(None, "frames", total=total, unit="frame") as bar:
         for clip in clips:
             values = _clip(ways, clip, stems[clip.name], times=times, done=bar.update)
             for name, rows in values.items():
@@ -150,7 +150,7 @@ def _summary(
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """OpenCV and torch compute on one core: what a thread more is worth is another question, and
     threads that wait for each other on a busy machine are no answer to it.
     """
