@@ -216,3 +216,13 @@ def test_a_section_is_declared_with_its_layers(stage):
             assert f"profiles.${{profile}}.{section}" in params
         if section in ("model", "loss", "train"):
             assert "presets" in params
+
+
+def test_every_profile_has_the_groups_that_stages_declare():
+    """DVC refuses a stage whose parameters are not there, if only as an empty group."""
+    raw = yaml.safe_load((ROOT / "params.yaml").read_text())
+    for stage in STAGES.values():
+        for name in stage["params"]:
+            if name.startswith("profiles."):
+                group = name.rpartition(".")[2]
+                assert all(group in profile for profile in raw["profiles"].values()), group
