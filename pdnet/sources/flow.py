@@ -13,7 +13,7 @@ import torch
 from pdnet.base.files import file_hash, need
 from pdnet.base.hashes import Hashes
 from pdnet.base.imports import code_hash
-from pdnet.base.manifest import Brought, Unit, bring, recipe, vouch
+from pdnet.base.manifest import Brought, Unit, bring, recipe, text_unit, vouch
 from pdnet.config import FlowConfig
 from pdnet.data.fit import resized
 from pdnet.data.flow import Estimator, clip_flow, dis, raft, write_flow
@@ -21,6 +21,8 @@ from pdnet.data.images import read_frame
 from pdnet.data.layout import Clip, read_tree
 from pdnet.errors import InputError
 from pdnet.sources.convert import resized as short_sided
+
+NOT_WANTED = "nothing that is run looks at optical flow\n"
 
 
 def compute_flow(
@@ -33,7 +35,7 @@ def compute_flow(
         data: the working copy.
         out: holds nothing but this flow.
         config: how it is computed and kept.
-        wanted: False where nobody looks at flow: then `out` is empty.
+        wanted: False where nobody looks at flow: then `out` holds a line that says so.
         workers: processes; 0 for all cores.
 
     Raises:
@@ -46,7 +48,8 @@ def compute_flow(
     frames: list[list[Path]] = [[clip.frame(stem) for stem in clip.frames] for clip in clips]
     hashes.learn(chain.from_iterable(frames))
     how = (*_how(config), code_hash("pdnet.data.flow"), cv2.__version__)
-    units = []
+    # DVC warns of an empty folder at every turn
+    units = [] if wanted else [text_unit("about.txt", NOT_WANTED)]
     for clip, paths in zip(clips, frames, strict=True):
         files = tuple(f"{clip.name}/{stem}.png" for stem in clip.frames)
         seen = [hashes.of(path) for path in paths]

@@ -84,11 +84,12 @@ def test_the_number_of_threads_does_not_change_a_flow(data):
 
 
 def test_nothing_is_there_when_nobody_looks_at_flow(data):
-    assert computed(data, wanted=False) == Brought(made=0, kept=0, removed=0)
-    assert content(data) == {}
-    computed(data)
-    assert computed(data, wanted=False) == Brought(made=0, kept=0, removed=3 * FRAMES)
-    assert content(data) == {}
+    assert computed(data, wanted=False) == Brought(made=1, kept=0, removed=0)
+    said = {"about.txt": b"nothing that is run looks at optical flow\n"}
+    assert content(data) == said
+    assert computed(data) == Brought(made=3 * FRAMES, kept=0, removed=1)
+    assert computed(data, wanted=False) == Brought(made=1, kept=0, removed=3 * FRAMES)
+    assert content(data) == said
 
 
 def test_a_second_run_makes_none(data, monkeypatch):
