@@ -19,7 +19,7 @@ import numpy as np
 from pdnet.base.files import copy, file_hash, write_json, write_table, write_text
 from pdnet.base.imports import code_hash
 from pdnet.base.tracking import Run, shared_parent
-from pdnet.config import Config, variant_configs
+from pdnet.config import FLOW, LOOK_AT_FLOW, Config, variant_configs
 from pdnet.data.layout import SCORED_ON, TRAINED_ON, data_hash, read_tree
 from pdnet.experiments.imbalance import imbalance_rows
 from pdnet.experiments.measure import measure_clip
@@ -103,7 +103,10 @@ def train_once(
     Returns:
         the MLflow run.
     """
-    key = fingerprint(config, data_hash(data, TRAINED_ON))
+    learnt_from = data_hash(data, TRAINED_ON)
+    if config.model.interaction in LOOK_AT_FLOW:
+        learnt_from += data_hash(data.parent, [FLOW.name])
+    key = fingerprint(config, learnt_from)
     note, checkpoint = folder / "trained.json", folder / "pdnet.safetensors"
     stored = known_under(note, key)
     if stored is not None and checkpoint.is_file() and file_hash(checkpoint) == stored["sha256"]:

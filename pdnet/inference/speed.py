@@ -55,7 +55,7 @@ def measure_speed(
         cut.mask(segmenter.segment(index, frame).probability)
 
     def with_flow(index: int) -> None:
-        estimate(*frames)
+        estimate(frames[0], frames[-1])
         end_to_end(index)
 
     said = {
