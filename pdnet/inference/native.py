@@ -268,7 +268,8 @@ def predict_tree(
         needed += [clip.flow(stem) for stem in clip.frames if network.protocol.flow]
     missing = [str(path) for path in needed if not path.is_file()]
     if missing:
-        how = "; optical flow comes from stage `flow`" if network.protocol.flow else ""
+        by_flow = "; `dvc exp run -S profile=comparison flow` computes the optical flow"
+        how = by_flow if network.protocol.flow else ""
         raise InputError(f"{missing[0]}: missing ({len(missing)} in all){how}")
     files = mask_files(clips)
     _claim(out, clips, files)

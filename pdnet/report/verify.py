@@ -31,6 +31,7 @@ SCORES = (
     "results/references.csv",
     "results/per-sequence_results-*.csv",
     "results/ablation/*/clips.csv",
+    "results/comparison/*/clips.csv",
     "results/ablation/*/imbalance.csv",
 )
 # Largest difference of a score that other kernels explain, in points: above what the same seeds
