@@ -88,4 +88,4 @@ $(TOOLS)/.ready: Makefile | $(STAMP)
 	@touch $@
 
 clean:  ## remove the environment and everything that was fetched or generated
-	rm -rf .venv build data/raw data/480p data/imbalance data/archives models results reports mlruns mlartifacts mlflow.db
+	rm -rf .venv build data/raw data/480p data/flow data/imbalance data/archives models results reports mlruns mlartifacts mlflow.db
