@@ -291,7 +291,9 @@ def test_nothing_of_others_is_overwritten_and_an_earlier_run_is(tree, tmp_path):
 
 
 def test_what_cannot_be_predicted_is_told(tree, tmp_path):
-    with pytest.raises(InputError, match=r"00000.png: missing \(5 in all\); .*computes the optical flow"):
+    with pytest.raises(
+        InputError, match=r"00000.png: missing \(5 in all\); .*computes the optical flow"
+    ):
         predict_tree(tiny(flow=True), tree, "val", tmp_path / "out")
     assert not (tmp_path / "out").exists()
     with pytest.raises(InputError, match="00000: the network's output is not finite"):
