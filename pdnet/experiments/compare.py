@@ -19,11 +19,9 @@ import torch
 from pdnet.base.files import copy, file_hash, write_image, write_json, write_table, write_text
 from pdnet.base.imports import code_hash
 from pdnet.base.parallel import progress
-from pdnet.base.parameters_file import shown
-from pdnet.config import LOOK_AT_FLOW, Config, load_config, method_configs
+from pdnet.config import LOOK_AT_FLOW, Config, method_configs
 from pdnet.data.images import read_mask
 from pdnet.data.layout import SCORED_ON, TRAINED_ON, Clip, data_hash, read_tree
-from pdnet.errors import InputError
 from pdnet.experiments.names import PREDICTIONS
 from pdnet.experiments.variants import Flows, known_under, parent_run, track, train_once
 from pdnet.inference.cost import MIB, PeakMemory, giga_macs, live_parameters
@@ -62,15 +60,8 @@ def run_method(params: Path, interaction: str, places: ComparisonPlaces) -> None
     """Trains a method with every seed and writes what it scores; what is done is not done again.
 
     Writes `clips.csv` (rows: method, seed, clip, values), `facts.json`, the first seed's network
-    and its masks. A method that the profile leaves out gets an empty `clips.csv`.
+    and its masks.
     """
-    options = load_config(params).comparison
-    if interaction not in options.methods:
-        known = ", ".join(options.methods)
-        raise InputError(f"comparison.methods: '{shown(interaction)}' is unknown; known: {known}")
-    if interaction not in options.run:
-        write_table(places.out / "clips.csv", [])
-        return
     configs = method_configs(params, interaction)
     first = next(iter(configs))
     data, flows = data_hash(places.data, TRAINED_ON), Flows(places.data)

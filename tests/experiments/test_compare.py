@@ -35,6 +35,7 @@ from pdnet.metrics.saliency import absolute_error, structure_measure
 from pdnet.metrics.stability import mean_stability
 from pdnet.model import PDNet
 from pdnet.sources.flow import compute_flow
+from pdnet.stages.compare import run as run_stage
 from tests.helpers import TINY, make_tree, small, write_params
 
 SHORT = {"train.epochs": 1, "train.steps_per_epoch": 1, "train.holdout": []}
@@ -209,21 +210,25 @@ def test_a_method_that_looks_at_no_flow_needs_no_weights_for_it(again, keys_alon
     assert run(again("ipda"), "ipda", **change) == {"trained": False, "scored": False}
 
 
-def test_a_method_that_is_left_out_gets_an_empty_table_and_no_training(tmp_path):
-    places = places_in(tmp_path)
+def test_a_method_that_is_left_out_gets_an_empty_table_and_no_training(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     # not even the data are asked for
-    run_method(write_options(tmp_path, "concat"), "cosnet", places)
-    assert set(content(tmp_path)) == {"p.yaml", "out/clips.csv"}
-    assert (places.out / "clips.csv").read_text().strip() == ""
+    run_stage(write_options(tmp_path, "concat"), "cosnet")
+    assert {path for path in content(tmp_path) if "lock" not in path} == {
+        "p.yaml",
+        "results/comparison/cosnet/clips.csv",
+    }
+    assert Path("results/comparison/cosnet/clips.csv").read_text().strip() == ""
 
 
 @pytest.mark.parametrize("name", ["cosnet", "COSNet", "two\nlines"])
-def test_an_unknown_method_is_one_line(tmp_path, name):
+def test_an_unknown_method_is_one_line(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
     params = write_options(tmp_path, "concat", **{"comparison.methods": ["ipda", "concat"]})
     with pytest.raises(InputError, match="is unknown; known: ipda, concat") as error:
-        run_method(params, name, places_in(tmp_path))
+        run_stage(params, name)
     assert len(str(error.value).splitlines()) == 1
-    assert not (tmp_path / "out").exists() and not (tmp_path / "work").exists()
+    assert not (tmp_path / "results").exists() and not (tmp_path / "models").exists()
 
 
 @pytest.mark.parametrize(
