@@ -23,6 +23,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from pdnet.errors import InputError
 from pdnet.model.methods import method_class
 from pdnet.model.methods.base import Method, import_state
 from tests.helpers import ROOT, image_by_rule
@@ -158,6 +159,16 @@ def outputs(modules: dict[str, nn.Module]) -> Iterator[dict[str, list[Tensor]]]:
     finally:
         for hook in hooks:
             hook.remove()
+
+
+def refusal(network: Method, state: dict[str, Tensor], name: str, value: Tensor | None) -> str:
+    """What is said of the authors' entries with one of them replaced, or without it where None."""
+    changed = {**state, name: value}
+    if value is None:
+        del changed[name]
+    with pytest.raises(InputError) as error:
+        import_state(network, changed)
+    return str(error.value)
 
 
 def drawn(rng: np.random.Generator, *shape: int) -> Tensor:
