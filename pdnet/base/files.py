@@ -100,6 +100,11 @@ def file_hash(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def value_hash(value: Any) -> str:
+    """SHA-256 of what JSON can hold, hex; the order of names in a group does not matter."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
 def need(path: Path) -> Path:
     """The path, if there is such a file.
 

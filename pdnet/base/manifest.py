@@ -11,8 +11,6 @@ a file is not read again. DVC does not see it (.dvcignore): what it vouches for 
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import shutil
 import sys
@@ -23,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pdnet.base.files import file_hash, link, write_text
+from pdnet.base.files import file_hash, link, value_hash, write_text
 from pdnet.base.hashes import Hashes
 from pdnet.base.ledger import (
     LEFT_OUT,
@@ -74,7 +72,7 @@ class Brought:
 
 def recipe(*decides: Any) -> str:
     """Digest of what decides a file's content: parameters, hashes of sources, hash of code."""
-    return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
+    return value_hash(decides)
 
 
 def text_unit(path: str, text: str) -> Unit:

@@ -6,7 +6,6 @@ nothing is chosen on the clips that are scored.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from pdnet.base.files import copy, file_hash, write_image, write_json, write_table, write_text
+from pdnet.base.files import copy, file_hash, value_hash, write_json, write_table, write_text
 from pdnet.base.imports import code_hash
 from pdnet.base.parallel import progress
 from pdnet.config import LOOK_AT_FLOW, Config, method_configs
@@ -26,6 +25,7 @@ from pdnet.experiments.names import PREDICTIONS
 from pdnet.experiments.variants import Flows, known_under, parent_run, track, train_once
 from pdnet.inference.cost import MIB, PeakMemory, giga_macs, live_parameters
 from pdnet.inference.people import masks
+from pdnet.inference.predict import predict_clips
 from pdnet.inference.segment import ClipSegmenter, clip_segmenter
 from pdnet.inference.speed import measure_speed
 from pdnet.metrics.region_contour import ClipScore, frame_scores
@@ -99,7 +99,7 @@ def score_method(config: Config, folder: Path, data: Path, flows: Flows) -> list
         "data": data_hash(data, SCORED_ON),
         "code": code_hash(*SCORING),
     }
-    key = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+    key = value_hash(said)
     known = known_under(folder / "scores.json", key)
     if known is None:
         network = load_network(checkpoint).to(take_machine(config.machine))
@@ -138,13 +138,10 @@ def clip_values(
 
 
 def write_masks(network: PDNet, config: Config, places: ComparisonPlaces) -> None:
-    """Masks 0/255 of every clip that is scored."""
-    options = config.evaluate
-    how = {"threshold": options.threshold, "people": options.people}
-    for clip in read_tree(places.data).clips(options.set):
-        for seen, mask in masks(clip_segmenter(network, clip), clip, **how):
-            grey = np.where(mask, 255, 0).astype(np.uint8)
-            write_image(places.out / PREDICTIONS / clip.name / f"{seen.stem}.png", grey)
+    """Masks 0/255 of every clip that is scored, by the one protocol of all methods."""
+    clips = read_tree(places.data).clips(config.evaluate.set)
+    options = config.evaluate.model_copy(update={"reference": "first"})
+    predict_clips(network, clips, places.out / PREDICTIONS, options=options)
 
 
 def facts(network: PDNet) -> dict[str, float]:

@@ -107,7 +107,7 @@ def external_rows(config: Config, data: Path) -> pd.DataFrame:
     are those of binary masks.
     """
     options, rows = config.evaluate, []
-    clips = read_tree(data).clips(options.set)
+    clips = {clip.name: clip for clip in read_tree(data).clips(options.set)}
     for name, place in config.comparison.external.items():
         if name in TITLES.values():
             raise InputError(
@@ -116,8 +116,7 @@ def external_rows(config: Config, data: Path) -> pd.DataFrame:
         folder = Path(place).expanduser()
         how = {"include_first_last": options.include_first_last}
         for clip, score in score_folder(folder, data, options.set, **how).items():
-            [whole] = [one for one in clips if one.name == clip]
-            flows = {clip: clip_flows(whole)}
+            whole, flows = clips[clip], {clip: clip_flows(clips[clip])}
             row = {"method": name, "kind": SCORED, "seed": 0, "clip": clip, **score.row()}
             row |= _maps(whole, folder, score.frames) | mean_stability([whole], flows, folder)
             rows.append(row)

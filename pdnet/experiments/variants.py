@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from pdnet.base.files import copy, file_hash, write_json, write_table, write_text
+from pdnet.base.files import copy, file_hash, value_hash, write_json, write_table, write_text
 from pdnet.base.imports import code_hash
 from pdnet.base.tracking import Run, shared_parent
 from pdnet.config import FLOW, LOOK_AT_FLOW, Config, variant_configs
@@ -165,7 +165,7 @@ def _score_key(config: Config, name: str, checkpoint: Path, places: Places) -> s
         "series": data_hash(places.series, SCORED_ON) if name in COMPARED else None,
         "code": code_hash(*SCORING),
     }
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+    return value_hash(said)
 
 
 def known_under(note: Path, key: str) -> dict[str, Any] | None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,7 +10,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
-from pdnet.base.files import file_hash, need, write_atomically
+from pdnet.base.files import file_hash, need, value_hash, write_atomically
 from pdnet.base.imports import code_hash
 from pdnet.base.parameters_file import shown
 from pdnet.config import Config
@@ -96,7 +94,7 @@ def fingerprint(config: Config, data: str) -> str:
         "start": file_hash(need(Path(config.train.start))) if config.train.start else None,
         "code": code_hash(LOOP),
     }
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+    return value_hash(said)
 
 
 def save_state(
