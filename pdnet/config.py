@@ -31,6 +31,7 @@ ABLATION_WORK, VARIANTS = MODELS / "ablation", RESULTS / "ablation"
 TABLES = RESULTS / "tables"
 COMPARED_WORK, COMPARED = MODELS / "comparison", RESULTS / "comparison"
 COMPARED_SPEED, COMPARED_TABLES = RESULTS / "comparison_speed", RESULTS / "comparison_tables"
+FEATURES = MODELS / "features"  # of a frozen encoder, gone when the comparisons are done
 NOTEBOOKS = Path("notebooks")
 
 
@@ -332,6 +333,8 @@ class MachineConfig(Section):
     workers: Processes = 0  # for files; 0: every core
     loader_workers: Processes = 0  # that load training batches; 0: the main one
     cache_gib: float = Field(0.0, ge=0, le=4096)  # of decoded pictures, in each loading process
+    # on disk, of what a frozen encoder makes of its inputs while variants and methods are compared
+    features_gib: float = Field(2.0, ge=0, le=4096)
     threads: Processes = 0  # CPU threads of torch; 0: its own choice
     device: Annotated[Text, Field(max_length=40)] = "auto"  # auto, cpu, cuda, cuda:1 ...
 

@@ -18,11 +18,18 @@ import torch
 from pdnet.base.files import copy, file_hash, value_hash, write_json, write_table, write_text
 from pdnet.base.imports import code_hash
 from pdnet.base.parallel import progress
-from pdnet.config import LOOK_AT_FLOW, Config, method_configs
+from pdnet.config import FEATURES, LOOK_AT_FLOW, Config, method_configs
 from pdnet.data.images import read_mask
 from pdnet.data.layout import SCORED_ON, TRAINED_ON, Clip, data_hash, read_tree
 from pdnet.experiments.names import PREDICTIONS
-from pdnet.experiments.variants import Flows, known_under, parent_run, track, train_once
+from pdnet.experiments.variants import (
+    Flows,
+    known_under,
+    network_to_score,
+    parent_run,
+    track,
+    train_once,
+)
 from pdnet.inference.cost import MIB, PeakMemory, giga_macs, live_parameters
 from pdnet.inference.people import masks
 from pdnet.inference.predict import predict_clips
@@ -55,6 +62,11 @@ class ComparisonPlaces:
     out: Path
     speed: Path
 
+    @property
+    def features(self) -> Path:
+        """Where a frozen encoder's maps are kept, the ablation's too."""
+        return self.work.parent / FEATURES.name
+
 
 def run_method(params: Path, interaction: str, places: ComparisonPlaces) -> None:
     """Trains a method with every seed and writes what it scores; what is done is not done again.
@@ -69,14 +81,16 @@ def run_method(params: Path, interaction: str, places: ComparisonPlaces) -> None
     rows: list[dict[str, Any]] = []
     for seed, config in configs.items():
         folder = places.work / interaction / str(seed)
-        name = f"{interaction} {seed}"
-        run_id = train_once(config, places.data, folder, run_name=name, parent=parent)
-        scores = score_method(config, folder, places.data, flows)
+        how = {"run_name": f"{interaction} {seed}", "parent": parent, "features": places.features}
+        run_id = train_once(config, places.data, folder, **how)
+        scores = score_method(config, folder, places, flows)
         track(config, run_id, scores, ("J-Mean", "F-Mean"))
         rows += [{"method": interaction, "seed": seed, **row} for row in scores]
     checkpoint = places.work / interaction / str(first) / "pdnet.safetensors"
+    seen = network_to_score(configs[first], checkpoint, places.features)
+    write_masks(seen, configs[first], places)
+    # as anybody has it: nothing is kept where time and memory are measured
     network = load_network(checkpoint).to(take_machine(configs[first].machine))
-    write_masks(network, configs[first], places)
     write_json(places.out / "facts.json", facts(network))
     copy(checkpoint, places.out / "pdnet.safetensors")
     write_table(places.out / "clips.csv", rows)
@@ -88,7 +102,9 @@ def run_method(params: Path, interaction: str, places: ComparisonPlaces) -> None
     write_json(places.speed, measure_speed(network, clip, config.evaluate, estimate=estimate))
 
 
-def score_method(config: Config, folder: Path, data: Path, flows: Flows) -> list[dict[str, Any]]:
+def score_method(
+    config: Config, folder: Path, places: ComparisonPlaces, flows: Flows
+) -> list[dict[str, Any]]:
     """A row per clip of what the checkpoint in `folder` scores, unless that is known already."""
     checkpoint = folder / "pdnet.safetensors"
     by_flow = config.model.interaction in LOOK_AT_FLOW
@@ -96,14 +112,14 @@ def score_method(config: Config, folder: Path, data: Path, flows: Flows) -> list
         "checkpoint": file_hash(checkpoint),
         "evaluate": config.evaluate.model_dump(mode="json"),
         "flow": config.flow.model_dump(mode="json") if by_flow else None,
-        "data": data_hash(data, SCORED_ON),
+        "data": data_hash(places.data, SCORED_ON),
         "code": code_hash(*SCORING),
     }
     key = value_hash(said)
     known = known_under(folder / "scores.json", key)
     if known is None:
-        network = load_network(checkpoint).to(take_machine(config.machine))
-        clips = read_tree(data).clips(config.evaluate.set)
+        network = network_to_score(config, checkpoint, places.features)
+        clips = read_tree(places.data).clips(config.evaluate.set)
         of_clips = flows.of(config.evaluate.set)
         rows = []
         for clip in progress(clips, f"score {config.model.interaction}", unit="clip"):

@@ -19,7 +19,7 @@ import numpy as np
 from pdnet.base.files import copy, file_hash, value_hash, write_json, write_table, write_text
 from pdnet.base.imports import code_hash
 from pdnet.base.tracking import Run, shared_parent
-from pdnet.config import FLOW, LOOK_AT_FLOW, Config, variant_configs
+from pdnet.config import FEATURES, FLOW, LOOK_AT_FLOW, Config, variant_configs
 from pdnet.data.layout import SCORED_ON, TRAINED_ON, data_hash, read_tree
 from pdnet.experiments.imbalance import imbalance_rows
 from pdnet.experiments.measure import measure_clip
@@ -53,6 +53,11 @@ class Places:
     work: Path
     out: Path
 
+    @property
+    def features(self) -> Path:
+        """Where a frozen encoder's maps are kept: beside `work`, for all comparisons."""
+        return self.work.parent / FEATURES.name
+
 
 @dataclass
 class Flows:
@@ -83,7 +88,8 @@ def run_variant(params: Path, name: str, places: Places) -> None:
     tables: Rows = {kind: [] for kind in KINDS}
     for seed, config in configs.items():
         folder = places.work / name / str(seed)
-        training = train_once(config, places.data, folder, run_name=f"{name} {seed}", parent=parent)
+        how = {"run_name": f"{name} {seed}", "parent": parent, "features": places.features}
+        training = train_once(config, places.data, folder, **how)
         rows = score_once(config, name, folder=folder, places=places, flows=flows)
         track(config, training, rows["clips"], ("J", "F"))
         for kind, values in rows.items():
@@ -96,9 +102,17 @@ def run_variant(params: Path, name: str, places: Places) -> None:
 
 
 def train_once(
-    config: Config, data: Path, folder: Path, *, run_name: str, parent: str | None
+    config: Config,
+    data: Path,
+    folder: Path,
+    *,
+    run_name: str,
+    parent: str | None,
+    features: Path,
 ) -> str | None:
     """Trains to `folder` unless the checkpoint there comes from the same parameters, data and code.
+
+    What a frozen encoder makes of the batches is kept in `features`.
 
     Returns:
         the MLflow run.
@@ -111,7 +125,7 @@ def train_once(
     stored = known_under(note, key)
     if stored is not None and checkpoint.is_file() and file_hash(checkpoint) == stored["sha256"]:
         return stored["run_id"]
-    training = Training(config, data, folder, run_name=run_name, parent=parent)
+    training = Training(config, data, folder, run_name=run_name, parent=parent, features=features)
     training.fit()
     said = {"key": key, "sha256": file_hash(checkpoint), "run_id": training.run_id}
     write_json(note, said)
@@ -124,11 +138,21 @@ def score_once(config: Config, name: str, *, folder: Path, places: Places, flows
     key = _score_key(config, name, checkpoint, places)
     stored = known_under(folder / "scores.json", key)
     if stored is None:
-        network = load_network(checkpoint).to(take_machine(config.machine))
+        network = network_to_score(config, checkpoint, places.features)
         stored = {"key": key, "rows": measure(network, config, name, places=places, flows=flows)}
         # not sorted: the order of a row's values is that of the tables' columns
         write_text(folder / "scores.json", json.dumps(stored))
     return stored["rows"]
+
+
+def network_to_score(config: Config, checkpoint: Path, features: Path) -> PDNet:
+    """A trained network where it computes; the maps of a frozen encoder are kept in `features`,
+    since every network that stands on it sees the same frames. Not for measuring its speed.
+    """
+    network = load_network(checkpoint).to(take_machine(config.machine))
+    if config.train.freeze_encoder:
+        network.encoder.keep_maps(features, config.machine.features_gib)
+    return network
 
 
 def measure(network: PDNet, config: Config, name: str, *, places: Places, flows: Flows) -> Rows:

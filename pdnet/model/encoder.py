@@ -5,6 +5,7 @@ section 4.1).
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,7 @@ from torch.utils.checkpoint import checkpoint
 
 from pdnet.model.backbone import Backbone
 from pdnet.model.blocks import batch_norms, conv_bn_relu, frozen_statistics, initialise, resize
+from pdnet.model.features import KeptMaps
 
 
 class Encoder(nn.Module):
@@ -33,6 +35,7 @@ class Encoder(nn.Module):
         super().__init__()
         self.fusion = fusion
         self.checkpointing = checkpointing
+        self.kept: KeptMaps | None = None  # of an encoder that does not learn
         self.laterals = nn.ModuleList(conv_bn_relu(c, channels, 1) for c in backbone.channels)
         self.fuse = nn.ModuleList(
             nn.Sequential(conv_bn_relu(channels, channels, 3), conv_bn_relu(channels, channels, 3))
@@ -49,6 +52,16 @@ class Encoder(nn.Module):
         """(B, 3, H, W) RGB in 0..1 -> what the backbone was trained on."""
         return (image - self.mean).div_(self.std)
 
+    def extra_repr(self) -> str:
+        """What is not to be seen in its layers."""
+        return f"fusion={self.fusion}"
+
+    def keep_maps(self, folder: Path, limit: float) -> None:
+        """From here on what it makes of an input is kept in a folder of at most `limit` GiB; the
+        weights must not change any more.
+        """
+        self.kept = KeptMaps(self, folder, limit)
+
     def forward(self, image: Tensor, auxiliary: bool = True) -> tuple[Tensor, list[Tensor]]:
         """Encodes a normalised image.
 
@@ -60,6 +73,14 @@ class Encoder(nn.Module):
             appearance (B, C, H/4, W/4), and the auxiliary logits, finest first, each (B, 1, H, W)
             (empty if not asked for).
         """
+        if self.kept is None:
+            top, *maps = self._maps(image, auxiliary)
+        else:
+            top, *maps = self.kept.of(image, auxiliary, lambda: self._maps(image, auxiliary))
+        return top, [resize(one, image.shape[-2:]) for one in maps]
+
+    def _maps(self, image: Tensor, auxiliary: bool) -> list[Tensor]:
+        """Appearance and, if asked for, the auxiliary logits at their own sizes, finest first."""
         if self.checkpointing and self.training:
             maps = checkpoint(
                 self.backbone, image, use_reentrant=False, context_fn=self._recomputing
@@ -77,12 +98,8 @@ class Encoder(nn.Module):
             top = self.fuse[i](joined)
         levels.append(top)
         if not auxiliary:
-            return top, []
-        logits = [
-            resize(head(x), image.shape[-2:])
-            for head, x in zip(self.heads, reversed(levels), strict=True)
-        ]
-        return top, logits
+            return [top]
+        return [top, *(head(x) for head, x in zip(self.heads, reversed(levels), strict=True))]
 
     def _recomputing(self) -> tuple[AbstractContextManager, AbstractContextManager]:
         """Contexts of the pass and of its recomputation, which must not count in the running

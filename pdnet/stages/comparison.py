@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from pdnet.base.lock import only_writer
 from pdnet.base.manifest import vouch
-from pdnet.config import COMPARED, COMPARED_TABLES, WORKING
+from pdnet.config import COMPARED, COMPARED_TABLES, FEATURES, WORKING
 from pdnet.experiments.comparison_tables import write_comparison
 
 
@@ -15,3 +16,5 @@ def run(params: Path) -> None:
     vouch(WORKING)
     with only_writer(COMPARED_TABLES):
         write_comparison(params, WORKING, COMPARED, COMPARED_TABLES)
+    # every method is scored
+    shutil.rmtree(FEATURES, ignore_errors=True)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from pdnet.base.lock import only_writer
-from pdnet.config import RESULTS, TABLES, VARIANTS
+from pdnet.config import FEATURES, RESULTS, TABLES, VARIANTS
 from pdnet.experiments.tables import write_tables
 
 
@@ -13,3 +14,5 @@ def run(params: Path) -> None:
     """Writes Tables 3, 4 and 5, our own variants, the imbalance experiment and the conclusion."""
     with only_writer(TABLES):
         write_tables(params, VARIANTS, RESULTS / "references.csv", TABLES)
+    # every variant is scored
+    shutil.rmtree(FEATURES, ignore_errors=True)

@@ -63,6 +63,7 @@ class Training:
         out: folder for the model, the resumable state and the tables.
         run_name: in MLflow.
         parent: MLflow id of a parent run.
+        features: folder for what a frozen encoder makes of the batches (see `KeptMaps`).
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class Training:
         *,
         run_name: str = "train",
         parent: str | None = None,
+        features: Path | None = None,
     ) -> None:
         train, model = config.train, config.model
         self.config, self.out = config, out
@@ -103,6 +105,8 @@ class Training:
             take_encoder(self.network, Path(train.start))
         if train.freeze_encoder:
             self.network.encoder.requires_grad_(False)
+            if features is not None:
+                self.network.encoder.keep_maps(features, config.machine.features_gib)
         self.loss = PDNetLoss(
             config.loss,
             parts=model.parts,

@@ -193,7 +193,7 @@ def test_other_code_and_other_data_score_again(again, monkeypatch):
 
     def scored() -> bool:
         before = stamps(places, "ipda", 1)
-        score_method(config, folder, places.data, flows)
+        score_method(config, folder, places, flows)
         return stamps(places, "ipda", 1) != before
 
     assert not scored()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,6 +18,7 @@ from pdnet.experiments.variants import Places, run_variant
 from pdnet.sample.body import body_parts
 from pdnet.sample.render import clip_units
 from pdnet.sample.series import series
+from pdnet.training.loop import Training
 from tests.helpers import TINY, make_tree, write_params
 
 
@@ -79,3 +82,28 @@ def test_a_variant_with_an_unknown_parameter_is_named(ablation_params):
         InputError, match=r"ablation\.variants\.odd: unknown parameter 'model\.partz'"
     ):
         variant_configs(ablation_params, "odd")
+
+
+def frozen_params(root: Path, data: Path, **changes: object) -> Path:
+    """Short variants on one trained encoder that does not learn any more."""
+    root.mkdir()
+    started = Training(load_config(write_params(root / "p.yaml", **TINY)), data, root / "models")
+    common = {"train.start": str(started.fit()), "train.freeze_encoder": True, "train.epochs": 1}
+    values = {"ablation.seeds": [1, 2], "ablation.set": {**common, "train.holdout": []}}
+    return write_params(root / "p.yaml", **TINY, **values, **changes)
+
+
+def test_a_frozen_encoder_sees_a_frame_once_for_all_variants_and_no_bit_differs(tmp_path):
+    data, results = make_tree(tmp_path / "data"), []
+    for name, limit in (("plain", 0.0), ("kept", 1.0)):
+        params = frozen_params(tmp_path / name, data, machine__features_gib=limit)
+        places = Places(data, tmp_path / "none", tmp_path / name / "work", tmp_path / name / "out")
+        counts, tables = [], {}
+        for variant in ("full", "no-ipda", "one-part"):
+            run_variant(params, variant, places)
+            counts.append(len(list(places.features.glob("*.pt"))))
+            tables[variant] = [file.read_bytes() for file in sorted(places.out.iterdir())]
+        results.append(tables)
+        # five frames of the evaluation clip; three steps of two seeds, targets and references
+        assert set(counts) == ({0} if name == "plain" else {5 + 2 * 3 * 2})
+    assert results[0] == results[1]
