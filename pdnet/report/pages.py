@@ -147,6 +147,7 @@ def _job(config: Config, name: str) -> tuple[Path, Path, dict[str, Any]]:
         parameters["people"] = config.evaluate.people
     if name == "report":
         parameters["best_worst"] = config.report.best_worst
+        parameters["videos"] = str(REPORTS / "videos")
     if name == "parts":
         parameters["interactive"] = False
     return NOTEBOOKS / f"{name}.ipynb", REPORTS / f"{name}.html", parameters

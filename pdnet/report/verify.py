@@ -17,12 +17,20 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from pdnet.base.files import write_json
+from pdnet.base.files import copy, write_image, write_json
 from pdnet.config import KERNELS
+from pdnet.data.images import read_frame
 from pdnet.errors import InputError
 
 REFERENCE = Path("docs/reference.json")
 LOCK = Path("dvc.lock")
+# README's pictures, copies of what a page shows
+PICTURES = {
+    "docs/output.jpg": "reports/figures/report/best.png",
+    "docs/sample.jpg": "reports/figures/dataset/examples.png",
+    "docs/imbalance.png": "reports/figures/ablations/imbalance.png",
+    "docs/clip.webp": "reports/videos/interview-garden.webp",
+}
 WHOLE = ("data/",)  # outputs of thousands of files: compared as one
 SCORES = (
     "results/metrics.json",
@@ -119,8 +127,22 @@ def snapshot(lock: Path = LOCK) -> dict[str, Any]:
 
 
 def write_reference(path: Path = REFERENCE) -> None:
-    """Makes the results here the reference."""
+    """Makes the results here the reference, and README's pictures those of the pages here.
+
+    Raises:
+        InputError: a page's picture is missing, as in any profile but `sample`; nothing is written.
+    """
+    missing = [source for source in PICTURES.values() if not Path(source).is_file()]
+    if missing:
+        raise InputError(
+            f"{missing[0]}: missing; the reference and README's pictures are those of the sample"
+        )
     write_json(path, snapshot())
+    for target, source in PICTURES.items():
+        if Path(target).suffix == Path(source).suffix:
+            copy(Path(source), Path(target))
+        else:
+            write_image(Path(target), read_frame(Path(source)))
 
 
 def read_reference(path: Path = REFERENCE) -> dict[str, Any]:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
 from pdnet.base.files import write_json, write_table
+from pdnet.data.images import read_frame
 from pdnet.errors import InputError
 from pdnet.model.device import kernels
-from pdnet.report.verify import TOLERANCE, read_reference, report, snapshot, verify
-from tests.helpers import ROOT
+from pdnet.report.verify import PICTURES, TOLERANCE, read_reference, report, snapshot, verify
+from tests.helpers import ROOT, save_image
 
 
 @pytest.fixture
@@ -81,3 +84,24 @@ def test_the_committed_reference_is_that_of_the_committed_lock():
             if not out["md5"].endswith(".dir"):
                 singles[out["path"]] = out["md5"]
     assert singles and {path: files[path]["md5"] for path in singles} == singles
+
+
+def test_the_readmes_pictures_are_written_with_the_reference(cli, results):
+    rng = np.random.default_rng(0)
+    for source in PICTURES.values():
+        save_image(Path(source), rng.integers(0, 255, (8, 12, 3), dtype=np.uint8))
+    assert cli("verify", "--write")[0] == 0
+    assert Path("docs/reference.json").is_file()
+    assert read_frame(Path("docs/output.jpg")).shape == (8, 12, 3)
+    curve = "docs/imbalance.png"
+    assert Path(curve).read_bytes() == Path(PICTURES[curve]).read_bytes()
+
+
+def test_results_of_another_profile_are_no_reference(cli, results):
+    status, text = cli("verify", "--write")
+    assert status == 2 and "best.png: missing" in text and not Path("docs").exists()
+
+
+def test_every_picture_of_the_readme_is_one_of_these():
+    shown = re.findall(r"!\[[^]]+\]\((.+?)\)", (ROOT / "README.md").read_text())
+    assert shown and set(shown) <= set(PICTURES)
