@@ -31,8 +31,8 @@ STABILITY = {
     "flicker": ("flicker", 1),
 }  # column of the rows -> of the tables, factor
 DIFFERS = "differs from the paper in"
-INTERVAL_TITLE, P_TITLE = "95 % interval", "p (Holm)"
-COMPARISON = ("vs full", INTERVAL_TITLE, P_TITLE, "")
+INTERVAL_TITLE, P_TITLE, VERDICT = "95 % interval", "p (Holm)", "verdict"
+COMPARISON = ("vs full", INTERVAL_TITLE, P_TITLE, VERDICT)
 CONTROL_COLUMNS = ("scene", "gain at rest", "gain at the fastest", "mean gain", "± over seeds")
 SLOPES = (
     "full against",
@@ -41,8 +41,16 @@ SLOPES = (
     "slope per level",
     "± over seeds",
     P_TITLE,
-    "",
+    VERDICT,
 )
+# decimals of the numbers in `SLOPES`
+SLOPES_DECIMALS = {
+    "gain at rest": 1,
+    "gain at the fastest": 1,
+    "slope per level": 2,
+    "± over seeds": 2,
+    P_TITLE: 3,
+}
 
 
 def read_variants(folder: Path, table: str, names: Sequence[str] | None = None) -> pd.DataFrame:
@@ -115,7 +123,8 @@ def ablation_table(
         for column, (title, factor) in STABILITY.items():
             row[title] = f"{factor * stability[column][name]:.1f}"
         row |= against.get(name, dict.fromkeys(COMPARISON, ""))
-        row["paper J&F"] = f"{paper[name][0]:.1f}" if name in paper else "not in it"
+        known = (f"{value:.1f}" for value in paper[name]) if name in paper else ("",) * 3
+        row |= {f"paper {measure}": text for measure, text in zip(MEASURES, known, strict=True)}
         row[DIFFERS] = differs[name]
         rows.append(row)
     return pd.DataFrame(rows).set_index("variant")
@@ -259,7 +268,7 @@ def imbalance_slopes(rows: pd.DataFrame) -> pd.DataFrame:
             _trend(mean, p_value),
         )
         table.append(dict(zip(SLOPES, texts, strict=True)))
-    return pd.DataFrame(table, columns=SLOPES).set_index("full against").round(3)
+    return pd.DataFrame(table, columns=SLOPES).set_index("full against").round(SLOPES_DECIMALS)
 
 
 def _slopes(gain: pd.DataFrame) -> list[float]:
@@ -316,8 +325,11 @@ def control_sentence(table: pd.DataFrame) -> str:
 
 def write_table_files(table: pd.DataFrame, path: Path, note: str) -> None:
     """Writes `path`.md, .csv and .tex; the first and the last with a note on how the numbers came
-    about.
+    about. What sets all rows alike apart from the paper is said once, in the note.
     """
+    if DIFFERS in table and table[DIFFERS].nunique() == 1:
+        note += f" Every row differs from the paper in: {table[DIFFERS].iloc[0]}."
+        table = table.drop(columns=DIFFERS)
     write_text(path.with_suffix(".csv"), table.to_csv())
     write_text(path.with_suffix(".md"), f"{table.to_markdown(disable_numparse=True)}\n\n{note}\n")
     write_text(
@@ -381,7 +393,7 @@ def conclusion(slopes: pd.DataFrame) -> str:
         sentences.append(
             f"Against '{other}' the gain near the limbs is {rest:+.1f} at rest and "
             f"{fastest:+.1f} at the "
-            f"fastest limbs: {row['']} (p = {row[P_TITLE]:.2f}, corrected)."
+            f"fastest limbs: {row[VERDICT]} (p = {row[P_TITLE]:.2f}, corrected)."
         )
     return " ".join(sentences)
 

@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy import stats
 
+from pdnet.base.files import need
 from pdnet.data.images import read_frame, read_mask
 from pdnet.data.layout import read_tree
 from pdnet.data.overlays import overlay_errors, overlay_parts
@@ -25,6 +26,36 @@ from pdnet.inference.segment import clip_segmenter
 from pdnet.metrics.stability import flow_back
 from pdnet.model.checkpoint import load_network
 from pdnet.report.figures import style, tile
+
+# tables whose note says more than how the variants were trained; that of Table 4 is Table 3's
+NOTED = {
+    "table3": "Tables 3 and 4",
+    "table5": "Table 5",
+    "imbalance": "Gain against the limbs' speed",
+}
+
+
+def bare_table(tables: Path, name: str) -> str:
+    """A table of `results/tables` in Markdown, without its note."""
+    return _halves(tables, name)[0]
+
+
+def notes(tables: Path) -> str:
+    """How the numbers of Tables 3, 4 and 5 and of the imbalance experiment came about, in Markdown,
+    each thing once.
+    """
+    trained = _halves(tables, "control")[1]  # all that is to be said of that table
+    lines = [f"- **All but Table 5.** {trained}"]
+    for name, title in NOTED.items():
+        note = _halves(tables, name)[1].removeprefix(trained).strip()
+        lines.append(f"- **{title}.** {note}")
+    return "\n".join(lines)
+
+
+def _halves(tables: Path, name: str) -> tuple[str, str]:
+    """A table and its note, as `write_table_files` has joined them."""
+    table, _, note = need(tables / f"{name}.md").read_text().partition("\n\n")
+    return table, note.strip()
 
 
 def seeds_figure(variants: Path) -> Figure:

@@ -8,7 +8,7 @@ import pytest
 
 from pdnet.config import load_config
 from pdnet.experiments import tables
-from pdnet.experiments.tables import conclusion
+from pdnet.experiments.tables import DIFFERS, conclusion, write_table_files
 from tests.helpers import write_params
 
 
@@ -41,7 +41,7 @@ def test_a_difference_is_called_noise_unless_it_is_none():
     differs = dict.fromkeys(paper, "data sample, 16 steps")
     sure = tables.ablation_table(rows(0.1, 0.005), list(paper), paper=paper, differs=differs)
     assert list(sure.index) == ["without IPDA and fusion", "full, p = 5"]
-    assert sure.loc["without IPDA and fusion", ""] == "worse than full"
+    assert sure.loc["without IPDA and fusion", "verdict"] == "worse than full"
     assert sure.loc["without IPDA and fusion", "vs full"].startswith("-")
     assert (
         sure.loc["full, p = 5", "paper J&F"] == "88.1"
@@ -55,11 +55,11 @@ def test_a_difference_is_called_noise_unless_it_is_none():
         list(full_first.columns) == list(sure.columns) and full_first.columns[-1] == tables.DIFFERS
     )
     vague = tables.ablation_table(rows(0.0, 0.05), list(paper), paper=paper, differs=differs)
-    assert vague.loc["without IPDA and fusion", ""] == "within noise"
+    assert vague.loc["without IPDA and fusion", "verdict"] == "within noise"
     few = tables.ablation_table(
         rows(0.1, 0.005, clips=1), list(paper), paper=paper, differs=differs
     )
-    assert few.loc["without IPDA and fusion", ""] == "too few clips to test"
+    assert few.loc["without IPDA and fusion", "verdict"] == "too few clips to test"
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_the_imbalance_experiment_says_what_the_numbers_say(growth, says):
                 j = 0.7 - 0.1 * level + gain + rng.normal(0, 0.002)
                 table.append({"variant": variant, "seed": seed, "level": level, "J_limbs": j})
     slopes = tables.imbalance_slopes(pd.DataFrame(table))
-    assert says in slopes.loc["without IPDA and fusion", ""]
+    assert says in slopes.loc["without IPDA and fusion", "verdict"]
     assert "corrected" in conclusion(slopes)
     assert slopes.loc["without IPDA and fusion", "slope per level"] == pytest.approx(
         100 * growth, abs=0.5
@@ -169,3 +169,12 @@ def test_p_values_of_a_table_are_corrected_for_its_rows():
     assert float(two["p (Holm)"]) == pytest.approx(2 * float(one["p (Holm)"]), abs=0.002)
     low, high = (float(end) for end in one["95 % interval"].split(" to "))
     assert low < float(one["vs full"]) < high < 0
+
+
+def test_what_sets_all_rows_apart_from_the_paper_is_said_once(tmp_path):
+    for differs, column in ((["size", "size"], False), (["size", "steps"], True)):
+        table = pd.DataFrame({"J": [1, 2], DIFFERS: differs}, index=["a", "b"])
+        write_table_files(table, tmp_path / "t", "A note.")
+        text = (tmp_path / "t.md").read_text()
+        assert (DIFFERS in text.splitlines()[0]) == column
+        assert ("Every row differs from the paper in: size." in text) != column

@@ -8,6 +8,7 @@ import pytest
 
 from pdnet.base.manifest import bring
 from pdnet.data.layout import read_tree
+from pdnet.experiments.tables import write_table_files
 from pdnet.report import ablations
 from pdnet.sample.render import clip_units
 from pdnet.sample.series import series
@@ -31,3 +32,20 @@ def test_flow_imbalance_of_limbs_at_rest_and_in_motion(tmp_path):
     frames = [(clip.name, clip.frames[1]) for clip in read_tree(tmp_path / "series").clips("val")]
     rest, motion = ablations.flow_imbalance(tmp_path / "series", frames).imbalance
     assert 0 <= rest < motion
+
+
+def test_the_page_says_how_its_numbers_came_about_once(tmp_path):
+    trained, tested = "Short trainings; 3 seeds.", "p: a test."
+    said = {"table3": f"{trained} {tested}", "table4": f"{trained} {tested}"}
+    said |= {
+        "table5": "The main training.",
+        "imbalance": f"{trained} p: another.",
+        "control": trained,
+    }
+    for name, note in said.items():
+        write_table_files(pd.DataFrame({"J": [1]}), tmp_path / name, note)
+    notes = ablations.notes(tmp_path)
+    for text in (trained, tested, "The main training.", "p: another."):
+        assert notes.count(text) == 1
+    table = ablations.bare_table(tmp_path, "table3")
+    assert "| J" in table and trained not in table
