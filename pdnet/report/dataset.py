@@ -14,11 +14,14 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from pdnet.base.parallel import cores, progress
-from pdnet.data.images import read_frame, read_mask
+from pdnet.data.images import read_frame, read_labels, read_mask
 from pdnet.data.layout import SETS, Clip, read_tree
 from pdnet.data.overlays import overlay_mask
 from pdnet.metrics.texture import glcm_entropy
+from pdnet.report.failures import FACTORS, frame_factors
 from pdnet.report.figures import style, tile
+
+LENGTH_MARGIN = 5  # frames beside the shortest and the longest clip in the figure of lengths
 
 
 def clip_list(data: Path) -> pd.DataFrame:
@@ -73,9 +76,10 @@ def examples_figure(data: Path, count: int = 7) -> Figure:
 def frames_figure(data: Path) -> Figure:
     """Annotated frames per clip."""
     style()
+    rows = clip_list(data)
     figure, axis = plt.subplots(figsize=(7, 3.2), layout="constrained")
     sns.histplot(
-        clip_list(data),
+        rows,
         x="frames",
         hue="split",
         hue_order=SETS,
@@ -83,8 +87,54 @@ def frames_figure(data: Path) -> Figure:
         discrete=True,
         ax=axis,
     )
-    axis.set(xlabel="annotated frames in a clip", ylabel="clips")
+    # room beside the bars: clips of one length would fill the picture with one bar
+    ends = (rows.frames.min() - LENGTH_MARGIN, rows.frames.max() + LENGTH_MARGIN)
+    axis.set(xlabel="annotated frames in a clip", ylabel="clips", xlim=(max(0, ends[0]), ends[1]))
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    return figure
+
+
+def people_table(data: Path) -> pd.DataFrame:
+    """A row an annotated frame of every clip: split, clip, and `failures.FACTORS` (people, their
+    share of the frame, motion, hidden body parts).
+    """
+    tree, rows = read_tree(data), []
+    for split in SETS:
+        for clip in tree.clips(split):
+            before = read_mask(clip.mask(clip.frames[0]))
+            for stem in clip.frames:
+                truth, labels = read_mask(clip.mask(stem)), clip.parts(stem)
+                parts = read_labels(labels) if labels.is_file() else None
+                about = {"split": split, "clip": clip.name}
+                rows.append(about | frame_factors(truth, before, parts))
+                before = truth
+    return pd.DataFrame(rows)
+
+
+def people_figure(rows: pd.DataFrame) -> Figure:
+    """How many people, how large, how they move and what of them is hidden, over all annotated
+    frames; shares of each split's frames.
+    """
+    style()
+    figure, axes = plt.subplots(2, 2, figsize=(11, 6.4), layout="constrained")
+    for axis, (name, meaning) in zip(axes.flat, FACTORS.items(), strict=True):
+        how = {"discrete": True, "shrink": 0.8} if name == "people" else {"bins": 15}
+        sns.histplot(
+            rows,
+            x=name,
+            hue="split",
+            hue_order=SETS,
+            stat="proportion",
+            common_norm=False,
+            multiple="dodge",
+            legend=axis is axes[0, 0],
+            ax=axis,
+            **how,
+        )
+        axis.set(xlabel=meaning, ylabel="share of the frames", title=name)
+        axis.xaxis.label.set_size(9)
+        if name == "people":
+            axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     return figure
 
 

@@ -58,7 +58,7 @@ def frame_table(data: Path, results: Path, set_name: str = "val") -> pd.DataFram
             rows.append(
                 {"clip": name, "frame": stem, "J": j, "F": f, "J&F": (j + f) / 2}
                 | _errors(found, truth)
-                | _factors(truth, before, read_labels(labels) if labels.is_file() else None)
+                | frame_factors(truth, before, read_labels(labels) if labels.is_file() else None)
             )
     return pd.DataFrame(rows)
 
@@ -75,7 +75,12 @@ def _errors(found: np.ndarray, truth: np.ndarray) -> dict[str, float]:
     }
 
 
-def _factors(truth: np.ndarray, before: np.ndarray, labels: np.ndarray | None) -> dict[str, float]:
+def frame_factors(
+    truth: np.ndarray, before: np.ndarray, labels: np.ndarray | None
+) -> dict[str, float]:
+    """`FACTORS` of a frame by its true mask, that of the annotated frame before, and the rendered
+    truth of its parts where there is one.
+    """
     union = max(1, np.count_nonzero(truth | before))
     if labels is None:
         people = cv2.connectedComponents(truth.astype(np.uint8))[0] - 1
