@@ -11,8 +11,9 @@ from pdnet.base.files import write_text
 from pdnet.base.lock import only_writer
 from pdnet.base.parallel import each
 from pdnet.base.tracking import Run
-from pdnet.config import NOTEBOOKS, REPORTS, Config
+from pdnet.config import CHECKPOINT, NOTEBOOKS, REPORTS, RESULTS, WORKING, Config
 from pdnet.errors import InputError
+from pdnet.report.index import navigation, write_index
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -29,6 +30,7 @@ font-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'">
 {{ super() }}
 {%- endblock html_head -%}
 {%- block html_head_js -%}{%- endblock html_head_js -%}
+{%- block body_header -%}{{ super() }}{{ resources.navigation }}{%- endblock body_header -%}
 {%- block jupyter_widgets -%}{%- endblock jupyter_widgets -%}
 {%- block html_head_js_mathjax -%}{%- endblock html_head_js_mathjax -%}
 {%- block html_head_js_mermaidjs -%}{%- endblock html_head_js_mermaidjs -%}
@@ -107,7 +109,8 @@ def render(notebook: NotebookNode, title: str) -> str:
         exclude_output_prompt=True,
         exclude_input_prompt=True,
     )
-    page, _ = exporter.from_notebook_node(notebook, resources={"metadata": {"name": title}})
+    about = {"metadata": {"name": title}, "navigation": navigation(title)}
+    page, _ = exporter.from_notebook_node(notebook, resources=about)
     return page
 
 
@@ -120,12 +123,14 @@ def execute_all(config: Config, names: list[str]) -> list[Path]:
         names: of the notebooks; empty takes all.
 
     Returns:
-        the pages, `reports/<name>.html`.
+        the pages, `reports/<name>.html`; `reports/index.html` leads to them.
     """
     names = names or sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb"))
     jobs = [_job(config, name) for name in names]
     with only_writer(REPORTS):
         each(_execute, jobs, "notebooks", workers=config.machine.workers, unit="notebook")
+        how = {"data": WORKING, "checkpoint": CHECKPOINT, "profile": config.profile}
+        write_index(REPORTS, RESULTS, **how)
     _track(config, names)
     return [page for _, page, _ in jobs]
 

@@ -14,12 +14,16 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from pdnet.base.files import need
+from pdnet.config import checked
 from pdnet.data.layout import read_tree
 from pdnet.experiments.paper import PAPER_TABLE_1
 from pdnet.inference.pictures import clip_row
 from pdnet.metrics.region_contour import COLUMNS
 from pdnet.model.checkpoint import load_network
 from pdnet.report.figures import style, tile
+from pdnet.report.people import Chosen, threshold_figure, watch
+
+OURS_IN_PAPER = "PDNet (paper)"
 
 
 def results_table(results: Path, data_name: str) -> pd.DataFrame:
@@ -32,15 +36,37 @@ def results_table(results: Path, data_name: str) -> pd.DataFrame:
     ours.insert(0, "data", data_name)
     paper = pd.DataFrame.from_dict(PAPER_TABLE_1, orient="index", columns=list(COLUMNS))
     paper.insert(0, "data", "MVPS test set")
-    return pd.concat([ours, paper]).rename_axis("method").round(1)
+    table = pd.concat([ours, paper]).rename_axis("method")
+    # what nobody measured is an empty cell
+    return table.map(lambda value: value if isinstance(value, str) else _number(value))
+
+
+def _number(value: float) -> str:
+    return "" if np.isnan(value) else f"{value:.1f}"
+
+
+def in_words(results: Path, data_name: str) -> str:
+    """Our J&F beside the best row without a network and beside the paper's, in a sentence each."""
+    scores = 100 * pd.read_csv(need(results / "methods.csv")).set_index("method")["J&F-Mean"]
+    ours, others = scores.iloc[0], scores.iloc[1:]
+    paper = PAPER_TABLE_1[OURS_IN_PAPER][list(COLUMNS).index("J&F-Mean")]
+    said = (
+        f"PDNet reaches J&F {ours:.1f} on the evaluation clips of '{data_name}', "
+        f"{ours - others.max():+.1f} against the best row without a network "
+        f"({others.idxmax()}, {others.max():.1f}). The paper reports {paper:.1f} on the MVPS test "
+        "set"
+    )
+    if data_name == "paper":
+        return f"{said}: a difference of {ours - paper:+.1f}."
+    return f"{said}: other data, so the two cannot be compared."
 
 
 def stability_note(results: Path) -> str:
-    """The ceiling of temporal stability: the true masks' own values."""
+    """The ceiling of temporal stability: the true masks' own values, in a sentence."""
     truth = pd.read_csv(need(results / "stability.csv")).set_index("method").loc["truth"]
     return (
-        f"true masks: warped IoU {100 * truth.warped_iou:.1f} %, "
-        f"flicker {truth.flicker:.1f} per 100 frames"
+        f"The true masks' own values: warped IoU {100 * truth.warped_iou:.1f} %, "
+        f"flicker {truth.flicker:.1f} per 100 frames."
     )
 
 
@@ -96,6 +122,15 @@ def curves_figure(models: Path) -> Figure:
         right.legend()
     right.set(title="held-back training clips", xlabel="epoch", ylabel="mean (%)", ylim=(0, 100))
     return figure
+
+
+def threshold_curve(
+    data: Path, checkpoint: Path, *, threshold: float, people: str = "all", set_name: str = "val"
+) -> Figure:
+    """J&F of each evaluation clip against the threshold; the one in use is marked."""
+    cutting = checked("evaluate", threshold=threshold, people=people)
+    chosen = Chosen(load_network(checkpoint), cutting, {})
+    return threshold_figure(watch(chosen, read_tree(data).clips(set_name)), threshold)
 
 
 def clips_figure(

@@ -163,7 +163,9 @@ def check_pages(cli, project: Path) -> None:
     declares them.
     """
     pages = {page.stem: page.read_bytes() for page in (project / "reports").glob("*.html")}
+    index = pages.pop("index")
     assert set(pages) == {path.stem for path in (ROOT / "notebooks").glob("*.ipynb")}
+    assert all(f'href="{name}.html"'.encode() in index for name in pages)
     for name, page in pages.items():
         assert b"data:image/png" in page and b"Figure size" not in page, name
     assert b"PDNet (paper)" in pages["report"] and b"HFAN-style" in pages["comparison"]
@@ -172,13 +174,15 @@ def check_pages(cli, project: Path) -> None:
     figures = {path: path.read_bytes() for path in files}
     assert {path.suffix for path in figures} == {".png", ".svg"}
     outs = [out for out in STAGES["notebooks"]["outs"]]
-    declared = {Path(out).stem for out in outs}
+    declared = {Path(out).stem for out in outs if Path(out).suffix == ".html"} - {"index"}
     assert declared == set(pages) - {"runs"}
     assert not (project / "reports/figures/runs").exists()
     assert cli("notebooks", *sorted(declared))[0] == 0
     for name in declared:
         again = (project / f"reports/{name}.html").read_bytes()
         assert again == pages[name], f"{name} differs from run to run"
+    assert (project / "reports/index.html").read_bytes() == index
+    assert len(list((project / "reports/videos").glob("*.webp"))) == 7
     assert all(path.read_bytes() == content for path, content in figures.items())
 
 
