@@ -53,7 +53,7 @@ def measure_clip(
         flows: the clip's `clip_flows`, which are the same for every network.
         options: threshold, whose masks, and which frames are scored.
     """
-    found, values, parts = [], {}, _PartPixels()
+    found, values, parts = [], {}, PartPixels()
     how = {"threshold": options.threshold, "people": options.people}
     for seen, mask in masks(segmenter, clip, **how):
         found.append(mask)
@@ -65,8 +65,12 @@ def measure_clip(
     return ClipMeasures(ClipScore(frames, j, f), clip_stability(found, wide), parts.measures())
 
 
-class _PartPixels:
-    """Found and true part of the people's pixels of a clip, frame after frame."""
+class PartPixels:
+    """Found and true part of the people's pixels of a clip, frame after frame.
+
+    Attributes:
+        found, truth, frame: an array a frame: (n,) found part, true body part, the frame's number.
+    """
 
     def __init__(self) -> None:
         self.found: list[np.ndarray] = []

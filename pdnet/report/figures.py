@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import matplotlib
 import numpy as np
@@ -39,6 +39,13 @@ def save(figure: Figure, folder: Path | str | None, name: str) -> Image:
                 path, lambda temporary, content=content: temporary.write_bytes(content.getvalue())
             )
     return Image(png.getvalue(), format="png")
+
+
+def say(value: Any) -> Any:
+    """A sentence as prose, anything else as it is: a notebook shows a bare string in quotes."""
+    from IPython.display import Markdown
+
+    return Markdown(value) if isinstance(value, str) else value
 
 
 def style() -> None:

@@ -23,7 +23,8 @@ PAGES = {
     "ablations": ("Tables 3 to 5, the imbalance experiment", "figures/ablations/imbalance.png"),
     "comparison": ("PDNet beside other interactions", "figures/comparison/frames.png"),
     "people": ("Clips and photographs beside public tools", "figures/people/frames.png"),
-    "runs": ("What differs from run to run: curves, speed", "machine/runs/curves.png"),
+    # without a picture: it would be another each time
+    "runs": ("What differs from run to run: learning curves, speed", ""),
 }
 THUMBNAIL = (320, 180)  # pixels, width and height
 STYLE = """

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import matplotlib.pyplot as plt
@@ -14,14 +16,23 @@ from matplotlib.figure import Figure
 from pdnet.data.fit import frame_tensor, input_shape
 from pdnet.data.images import read_frame
 from pdnet.data.layout import Clip, read_tree
-from pdnet.data.overlays import overlay_parts, part_palette
+from pdnet.data.overlays import overlay_mask, overlay_parts, part_palette
 from pdnet.errors import InputError
-from pdnet.inference.segment import clip_segmenter
+from pdnet.experiments.measure import PartPixels
+from pdnet.inference.segment import clip_segmenter, walk
 from pdnet.metrics.stability import flow_back
 from pdnet.model import PDNet
 from pdnet.model.checkpoint import load_network
 from pdnet.model.ipda import Parts
 from pdnet.report.figures import style, tile
+from pdnet.sample.body import PARTS
+
+if TYPE_CHECKING:
+    from pandas.io.formats.style import Styler
+
+SHOWN_ABOVE = 0.5  # probability, for the pictures of this page
+NO_TRUTH = "These clips have no true parts (only rendered ones do)."
+STRONGEST = 0.8  # how much of the reference the brightest attention hides
 
 
 def find_clip(data: Path, name: str | None) -> Clip:
@@ -58,18 +69,82 @@ def frame_figure(network: PDNet, clip: Clip, index: int) -> Figure:
     return tile([[frame, parts]], (f"frame {clip.frames[index]}", "parts"), [clip.name], height=3.2)
 
 
-def over_time_figure(network: PDNet, clips: list[Clip], count: int = 5) -> Figure:
-    """Parts of frames spread over each clip: a colour should stay on its region."""
-    rows = []
+def over_time_figure(network: PDNet, clips: Sequence[Clip], count: int = 5) -> Figure:
+    """Segmentation (upper rows) and parts (lower rows) of frames spread over each clip: a colour
+    should stay on its region.
+    """
+    rows, labels = [], []
     for clip in clips:
-        segmenter, row = clip_segmenter(network, clip), []
+        segmenter, upper, lower = clip_segmenter(network, clip), [], []
         for index in np.linspace(0, len(clip.frames) - 1, count).round().astype(int):
             frame = read_frame(clip.frame(clip.frames[index]))
             result = segmenter.segment(int(index))
-            row.append(overlay_parts(frame, result.part_masks, result.probability))
-        rows.append(row)
+            upper.append(overlay_mask(frame, result.probability > SHOWN_ABOVE))
+            lower.append(overlay_parts(frame, result.part_masks, result.probability))
+        rows += [upper, lower]
+        labels += [clip.name.replace("/", "\n"), ""]
     titles = ["first (reference)", *[""] * (count - 2), "last"]
-    return tile(rows, titles, [clip.name.replace("/", "\n") for clip in clips], height=1.6)
+    return tile(rows, titles, labels, height=1.6)
+
+
+def part_pixels(network: PDNet, clips: Sequence[Clip]) -> dict[str, PartPixels]:
+    """Clip -> found and true part of its people's pixels; clips without true parts are left out."""
+    known = {}
+    for clip in clips:
+        pixels = PartPixels()
+        for seen in walk(clip_segmenter(network, clip), clip):
+            pixels.add(clip, seen)
+        if pixels.found:
+            known[clip.name] = pixels
+    return known
+
+
+def legend(network: PDNet, pixels: Mapping[str, PartPixels]) -> pd.DataFrame | str:
+    """Of each part: its share of the people's pixels, the true body part that it covers most and
+    what share of the part that is; left and right are one. A sentence where there is no truth.
+    """
+    if not pixels:
+        return NO_TRUTH
+    found = np.concatenate([np.concatenate(one.found) for one in pixels.values()])
+    truth = np.concatenate([np.concatenate(one.truth) for one in pixels.values()])
+    names = np.array([name.removeprefix("left ").removeprefix("right ") for name in PARTS])[truth]
+    rows = {}
+    for part in range(network.config.parts):
+        inside = pd.Series(names[found == part]).value_counts(normalize=True)
+        first = inside.index[0] if len(inside) else "(nothing)"
+        rows[f"part {part + 1}"] = {
+            "share of the people": f"{100 * np.mean(found == part):.0f} %",
+            "covers most": first,
+            "which is of the part": f"{100 * inside.max():.0f} %" if len(inside) else "",
+        }
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def coloured(table: pd.DataFrame | str) -> Styler | str:
+    """A `legend` whose rows bear their part's colour."""
+    if isinstance(table, str):
+        return table
+    colours = dict(zip(table.index, part_palette(len(table)), strict=True))
+
+    def paint(part: str) -> str:
+        r, g, b = (round(255 * value) for value in colours[part])
+        return f"border-left: 1.5em solid rgb({r}, {g}, {b}); padding-left: 0.5em"
+
+    # a name of its own: else a random one would be in the page
+    return table.style.map_index(paint).set_uuid("legend")
+
+
+def numbers(pixels: Mapping[str, PartPixels]) -> pd.DataFrame | str:
+    """How well parts agree with the true ones and keep their place (`metrics.parts`), clip by clip
+    and as mean; a sentence where there is no truth.
+    """
+    if not pixels:
+        return NO_TRUTH
+    table = pd.DataFrame.from_dict(
+        {name: one.measures() for name, one in pixels.items()}, orient="index"
+    )
+    table.loc["mean over clips"] = table.mean()
+    return table.round(2).rename_axis("clip")
 
 
 @torch.inference_mode()
@@ -103,9 +178,9 @@ def attention_figure(
     else:
         column, row = min(int(at[0] * w), w - 1), min(int(at[1] * h), h - 1)
     height, width = frames[0].shape[:2]
-    own = target.masks[0, :, row, column]
+    own = target.masks[0, :, row, column].numpy()
     style()
-    p = len(weights)
+    p, colours = len(weights), part_palette(len(weights))
     figure, axes = plt.subplots(1, p + 1, figsize=(2.6 * (p + 1), 2.4), layout="constrained")
     axes[0].imshow(frames[0])
     axes[0].plot(
@@ -118,11 +193,14 @@ def attention_figure(
         mew=2,
     )
     axes[0].set_title("target, the pixel")
-    for k, axis in enumerate(axes[1:]):
+    # the part that counts most at this pixel first
+    for axis, k in zip(axes[1:], np.argsort(-own, kind="stable"), strict=True):
         heat = cv2.resize(weights[k, row * w + column].view(h, w).numpy(), (width, height))
-        axis.imshow(cv2.cvtColor(frames[1], cv2.COLOR_RGB2GRAY), cmap="gray")
-        axis.imshow(heat, cmap="magma", alpha=0.6)
-        axis.set_title(f"part {k + 1} (weight {own[k]:.2f})", color=part_palette(p)[k], fontsize=10)
+        # clear where nothing is looked at, so that the reference stays bright
+        strength = STRONGEST * heat / max(float(heat.max()), 1e-9)
+        axis.imshow(frames[1])
+        axis.imshow(heat, cmap="magma", alpha=strength)
+        axis.set_title(f"part {k + 1} (weight {own[k]:.2f})", color=colours[k], fontsize=10)
     for axis in axes:
         axis.set(xticks=[], yticks=[])
         axis.grid(False)

@@ -182,7 +182,7 @@ def check_pages(cli, project: Path) -> None:
         again = (project / f"reports/{name}.html").read_bytes()
         assert again == pages[name], f"{name} differs from run to run"
     assert (project / "reports/index.html").read_bytes() == index
-    assert len(list((project / "reports/videos").glob("*.webp"))) == 7
+    assert len(list((project / "reports/videos").glob("*.webp"))) == 2
     assert all(path.read_bytes() == content for path, content in figures.items())
 
 
