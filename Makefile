@@ -33,7 +33,7 @@ repro: $(STAMP)  ## run the pipeline of the profile in params.yaml (default: the
 	@$(BIN)/dvc metrics show
 	@git diff --quiet -- dvc.lock && echo "proof:     dvc.lock is unchanged: these are the committed results, bit by bit" \
 		|| echo "proof:     dvc.lock changed: make verify says which results differ, and by how much"
-	@echo "pages:     reports/*.html, report.html first; figures in reports/figures"
+	@echo "pages:     reports/index.html leads to all; figures in reports/figures"
 	@echo "tables:    results/tables (Markdown, CSV, LaTeX)"
 	@cat results/tables/conclusion.txt
 	@echo "results:   results/ (CSV, masks); checkpoint: models/pdnet.safetensors"
