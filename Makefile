@@ -10,10 +10,10 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export MLFLOW_DISABLE_TELEMETRY ?= true
 export DO_NOT_TRACK ?= true
 
-.PHONY: help setup repro verify test attack lint ui lab bench lock audit clean
+.PHONY: help setup repro verify test test-ui attack lint ui lab app bench lock audit clean
 
 help:  ## this list
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 setup: $(STAMP)  ## make .venv with the exact versions of requirements.lock
 
@@ -55,9 +55,19 @@ lint: $(STAMP)
 ui: $(STAMP)  ## MLflow on http://127.0.0.1:5000
 	$(BIN)/mlflow ui --backend-store-uri $${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db} --host 127.0.0.1 --port 5000
 
-lab: $(STAMP)  ## JupyterLab on the notebooks
-	$(BIN)/jupyter lab --notebook-dir notebooks --ip 127.0.0.1 --LabApp.news_url=None \
-		--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate
+lab: $(STAMP)  ## JupyterLab on copies of the notebooks in explore/; nothing that is tracked changes
+	$(BIN)/pdnet lab
+
+app: $(STAMP)  ## the notebook `explore` as an app on http://127.0.0.1:8866, or the next free port
+	$(BIN)/pdnet app
+
+test-ui: $(STAMP) build/ui/.ready  ## the widgets in headless Chromium (needs chromium and what `make repro` leaves)
+	PDNET_UI=1 PYTHONPATH=build/ui $(BIN)/python -m pytest tests/ui -p no:xdist -s
+
+# beside .venv, which is what gets locked
+build/ui/.ready: Makefile | $(STAMP)
+	$(PIP) install --target build/ui playwright==1.65.2
+	@touch $@
 
 bench: $(STAMP)  ## side-by-side timings
 	$(BIN)/python -m tests.bench

@@ -238,6 +238,34 @@ def notebooks(
 
 @app.command()
 @one_line_errors
+def lab(
+    port: Annotated[
+        int, typer.Option(help="The first one that is tried.", min=1, max=65535)
+    ] = 8888,
+    browser: Annotated[bool, typer.Option(help="Open a browser.")] = True,
+) -> None:
+    """JupyterLab on copies of the notebooks in explore/, which git does not look at."""
+    from pdnet.report.serve import serve_lab
+
+    raise typer.Exit(serve_lab(port, browser=browser))
+
+
+@app.command(name="app")
+@one_line_errors
+def explorer_app(
+    port: Annotated[
+        int, typer.Option(help="The first one that is tried.", min=1, max=65535)
+    ] = 8866,
+    browser: Annotated[bool, typer.Option(help="Open a browser.")] = True,
+) -> None:
+    """The explorer as an app at 127.0.0.1, without JupyterLab."""
+    from pdnet.report.serve import serve_app
+
+    raise typer.Exit(serve_app(port, browser=browser))
+
+
+@app.command()
+@one_line_errors
 def verify(
     write: Annotated[
         bool, typer.Option("--write", help="Make the results here the reference.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import html
 import io
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,18 +17,25 @@ from matplotlib.figure import Figure
 from pdnet.base.files import write_atomically
 
 if TYPE_CHECKING:
-    from IPython.display import Image
+    from IPython.display import HTML
 
 matplotlib.rcParams.update({"svg.hashsalt": "pdnet", "figure.dpi": 100, "savefig.bbox": "tight"})
 
 
-def save(figure: Figure, folder: Path | str | None, name: str) -> Image:
+def save(figure: Figure, folder: Path | str | None, name: str, *, alt: str) -> HTML:
     """A figure as a picture for the notebook; with a folder also as `name.png` and `name.svg`.
 
     The same figure gives the same bytes. The picture is the PNG itself: whether Jupyter draws a
-    bare `Figure` depends on what was drawn before.
+    bare `Figure` depends on what was drawn before. It is HTML, since neither JupyterLab nor
+    nbconvert's page show the words that a picture carries.
+
+    Args:
+        figure: to show.
+        folder: to write to; None writes nothing.
+        name: of the files.
+        alt: what it shows in words, for who cannot see it.
     """
-    from IPython.display import Image
+    from IPython.display import HTML
 
     png, svg = io.BytesIO(), io.BytesIO()
     figure.savefig(png, format="png")
@@ -38,7 +47,8 @@ def save(figure: Figure, folder: Path | str | None, name: str) -> Image:
             write_atomically(
                 path, lambda temporary, content=content: temporary.write_bytes(content.getvalue())
             )
-    return Image(png.getvalue(), format="png")
+    code, said = base64.b64encode(png.getvalue()).decode(), html.escape(alt, quote=True)
+    return HTML(f'<img alt="{said}" style="max-width: 100%" src="data:image/png;base64,{code}">')
 
 
 def say(value: Any) -> Any:

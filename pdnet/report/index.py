@@ -19,6 +19,7 @@ PAGES = {
     "report": ("Scores, best and worst clips, every clip as a video", "figures/report/best.png"),
     "dataset": ("What is in the data, and how hard it is", "figures/dataset/examples.png"),
     "parts": ("The parts that the network found by itself", "figures/parts/over-time.png"),
+    "explore": ("One clip, two networks, every layer", "figures/explore/layers.png"),
     "failures": ("Where the network fails, and what failures share", "figures/failures/worst.png"),
     "ablations": ("Tables 3 to 5, the imbalance experiment", "figures/ablations/imbalance.png"),
     "comparison": ("PDNet beside other interactions", "figures/comparison/frames.png"),

@@ -13,20 +13,24 @@ from pdnet.base.parallel import each
 from pdnet.base.tracking import Run
 from pdnet.config import CHECKPOINT, NOTEBOOKS, REPORTS, RESULTS, WORKING, Config
 from pdnet.errors import InputError
+from pdnet.report.browser_script import script_hash
 from pdnet.report.index import navigation, write_index
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
 UNDECLARED = ("runs",)  # notebooks whose pages differ from run to run
-CUT_PICTURES = ("report", "ablations")  # notebooks that cut probabilities themselves
+CUT_PICTURES = ("report", "ablations", "explore")  # notebooks that cut probabilities themselves
+WITH_WIDGETS = ("parts", "explore")  # notebooks that show pictures in place of widgets on a page
 # nbconvert's page without the scripts that it takes from other hosts (require.js, MathJax, mermaid,
 # widgets): it needs none of them, and can be read without a network in ten years. The policy holds
-# the browser to it, whatever a cell has written.
+# the browser to it, whatever a cell has written; of scripts it lets one run, that of the failure
+# browser, by its content.
 PAGE = """{%- extends 'index.html.j2' -%}
 {%- block html_head -%}
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:;
-font-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'">
+font-src data:; style-src 'unsafe-inline'; script-src 'SCRIPT'; base-uri 'none';
+form-action 'none'">
 {{ super() }}
 {%- endblock html_head -%}
 {%- block html_head_js -%}{%- endblock html_head_js -%}
@@ -34,7 +38,7 @@ font-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'">
 {%- block jupyter_widgets -%}{%- endblock jupyter_widgets -%}
 {%- block html_head_js_mathjax -%}{%- endblock html_head_js_mathjax -%}
 {%- block html_head_js_mermaidjs -%}{%- endblock html_head_js_mermaidjs -%}
-"""
+""".replace("SCRIPT", script_hash())
 
 
 def execute(notebook: Path, html: Path, parameters: dict[str, Any] | None = None) -> None:
@@ -153,7 +157,7 @@ def _job(config: Config, name: str) -> tuple[Path, Path, dict[str, Any]]:
     if name == "report":
         parameters["best_worst"] = config.report.best_worst
         parameters["videos"] = str(REPORTS / "videos")
-    if name == "parts":
+    if name in WITH_WIDGETS:
         parameters["interactive"] = False
     return NOTEBOOKS / f"{name}.ipynb", REPORTS / f"{name}.html", parameters
 

@@ -4,13 +4,10 @@ public tools reach.
 
 from __future__ import annotations
 
-import base64
-import html
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import cv2
 import matplotlib.pyplot as plt
@@ -35,11 +32,8 @@ from pdnet.metrics.region_contour import ClipScore, frame_scores
 from pdnet.metrics.stability import clip_flows, clip_stability
 from pdnet.model import PDNet
 from pdnet.model.checkpoint import load_network, read_header
-from pdnet.report.figures import save, style, tile
+from pdnet.report.figures import style, tile
 from pdnet.training.groups import split_images
-
-if TYPE_CHECKING:
-    from IPython.display import HTML
 
 THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 PEERS_CLIP = "dance-twirl"  # on which public tools were measured
@@ -378,14 +372,3 @@ def photographs_figure(
         labels.append(f"{row['set']}\n{row['photograph']}\nJ {100 * row['J']:.0f}")
     titles = ("photograph", "truth", "green hit, orange missed, pink false")
     return tile(pictures, titles, labels, height=2.4)
-
-
-def show(figure: Figure, folder: Path | str | None, name: str, alt: str) -> HTML:
-    """`figures.save`, with what the picture shows in words for who cannot see it: as HTML, since
-    nbconvert's page leaves out the words that a picture carries.
-    """
-    from IPython.display import HTML
-
-    content = base64.b64encode(save(figure, folder, name).data).decode()
-    said = html.escape(alt, quote=True)
-    return HTML(f'<img alt="{said}" style="max-width: 100%" src="data:image/png;base64,{content}">')
