@@ -14,6 +14,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from pdnet.config import OUTPUTS
+from pdnet.report.serve import app_command, lab_command
 from tests.helpers import ROOT, TINY, write_params
 
 LOCK = (ROOT / "requirements.lock").read_text()
@@ -85,15 +86,17 @@ def test_the_set_up_installs_what_has_a_hash_and_the_project_itself():
         assert "--require-hashes" in line or own, line
 
 
-@pytest.mark.parametrize("target", ["ui", "lab", "repro"])
+@pytest.mark.parametrize("target", ["ui", "lab", "app", "repro"])
 def test_a_server_listens_here_alone_and_nobody_is_told(target):
     command = ["make", "-n", "-p", "-o", ".venv/.ready", target]
     said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout
     assert "MLFLOW_DISABLE_TELEMETRY = true" in said and "DO_NOT_TRACK = true" in said
     run = [line for line in said.splitlines() if line.startswith(".venv/bin/")]
     assert run
-    if target != "repro":
-        assert "127.0.0.1" in run[0]
+    commands = {"ui": run[0].split(), "lab": lab_command(8888, root=True)}
+    commands["app"] = app_command(8866)
+    if target in commands:
+        assert any("127.0.0.1" in word for word in commands[target])
 
 
 def test_clean_removes_what_the_pipeline_writes():
