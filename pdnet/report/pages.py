@@ -107,6 +107,8 @@ def render(notebook: NotebookNode, title: str) -> str:
         if "outputs" in cell:  # progress bars tell times
             cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
     notebook.metadata.pop("papermill", None)
+    # of widgets that nobody sees on a page, under names that are drawn at random
+    notebook.metadata.pop("widgets", None)
     exporter = HTMLExporter(
         raw_template=PAGE,
         exclude_input=True,

@@ -40,9 +40,10 @@ def test_a_file_that_is_no_notebook_is_one_line(tmp_path, text):
 
 
 SHOWN = """
-import matplotlib.pyplot as plt, pandas as pd, sys
+import ipywidgets, matplotlib.pyplot as plt, pandas as pd, sys
 from IPython.display import Markdown, display
 sys.stderr.write("0.31 s")
+slider = ipywidgets.IntSlider()
 display(pd.DataFrame({"J": [1.0]}), Markdown("**bold** $x^2$"))
 figure, axis = plt.subplots(figsize=(1, 1))
 axis.plot([0, 1])
