@@ -8,6 +8,7 @@ from pathlib import Path
 
 import ipywidgets
 from ipyevents import Event
+from traitlets import Unicode
 
 from pdnet.errors import InputError
 from pdnet.report.checkpoints import checkpoints_at_hand, the_checkpoint
@@ -39,6 +40,13 @@ NOTES = {
 }
 
 
+class Picture(ipywidgets.Image):
+    """A picture whose `tooltip` says in words what it shows, for who cannot see it."""
+
+    # the browser asks a widget with a tooltip for it, and draws nothing where it is not there
+    description = Unicode("").tag(sync=True)
+
+
 class Side:
     """One of the two networks: its choice, its picture, its caption, and where a pixel looks.
 
@@ -50,20 +58,19 @@ class Side:
 
     def __init__(self, name: str, choices: dict[str, Path], chosen: Path) -> None:
         self.name = name
-        wide = ipywidgets.Layout(width=f"{LONG_SIDE}px")
         titles = {path: title for title, path in choices.items()}
         options = choices if chosen in titles else {**choices, str(chosen): chosen}
         self.choice = ipywidgets.Dropdown(
-            options=list(options.items()), value=chosen, description=name, layout=wide
+            options=list(options.items()), value=chosen, description=name, layout=_wide()
         )
         self.file = ipywidgets.Text(
             placeholder=f"or the path of a checkpoint for {name}, then Enter",
             continuous_update=False,
-            layout=wide,
+            layout=_wide(),
         )
         self.caption = ipywidgets.HTML()
-        self.picture = ipywidgets.Image(format="jpeg", layout=wide)
-        self.gaze = ipywidgets.Image(format="png", layout=wide)
+        self.picture = Picture(format="jpeg", layout=_wide())
+        self.gaze = Picture(format="png", layout=_wide())
         self.gaze_caption = ipywidgets.HTML()
         rows = [self.choice, self.file, self.caption, self.picture, self.gaze_caption, self.gaze]
         self.box = ipywidgets.VBox(rows)
@@ -84,6 +91,11 @@ class Side:
         if path not in dict(self.choice.options).values():
             self.choice.options = (*self.choice.options, (str(path), path))
         self.choice.value = path
+
+
+def _wide() -> ipywidgets.Layout:
+    """As wide as a picture; a layout of its own, since one that is shared hides all its widgets."""
+    return ipywidgets.Layout(width=f"{LONG_SIDE}px")
 
 
 class Explorer:
@@ -152,7 +164,7 @@ class Explorer:
         self.forget = ipywidgets.Button(
             description="forget the pixel", layout=ipywidgets.Layout(width="auto")
         )
-        self.curve_picture = ipywidgets.Image(format="png")
+        self.curve_picture = Picture(format="png")
         self.status = ipywidgets.HTML()
 
     def _arrange(self) -> None:
@@ -178,7 +190,7 @@ class Explorer:
         self._on_click(self.curve_picture, lambda x, _: self._go_to(x))
         self.forget.on_click(lambda _: self._look_at(None))
 
-    def _on_click(self, picture: ipywidgets.Image, then: Callable[[float, float], None]) -> None:
+    def _on_click(self, picture: Picture, then: Callable[[float, float], None]) -> None:
         """Calls `then(x, y)` with the place of a click in shares of the picture's sides."""
 
         def clicked(event: dict) -> None:
@@ -263,7 +275,8 @@ class Explorer:
         for widget in (self.slider, self.play):
             widget.min, widget.max = 0, count - 1
         if frame is not None:
-            self.slider.value = frame
+            # both: in the browser the one sets the other
+            self.play.value = self.slider.value = frame
 
     def draw(self) -> None:
         """Shows the frame that the slider is at."""
