@@ -10,7 +10,7 @@ from typing import Annotated, Optional
 import typer
 
 from pdnet.base.command import one_line_errors
-from pdnet.config import CHECKPOINT, MODELS, RESULTS, WORKING, Config
+from pdnet.config import CHECKPOINT, MODELS, PARAMS, RESULTS, WORKING, Config
 from pdnet.errors import InputError
 
 app = typer.Typer(
@@ -21,30 +21,38 @@ app = typer.Typer(
     add_completion=False,
 )
 Params = Annotated[Path, typer.Option("--params", help="Parameter file.")]
-PARAMS = Path("params.yaml")
+Values = Annotated[
+    Optional[list[str]],
+    typer.Option(
+        "--set",
+        "-S",
+        metavar="NAME=VALUE",
+        help="A parameter for this run alone, as in `dvc exp run -S`, any number of times.",
+    ),
+]
 Device = Annotated[
     Optional[str], typer.Option(help="auto, cpu, cuda, cuda:1 ...; without it machine.device.")
 ]
 Checkpoint = Annotated[Path, typer.Option(help="Trained network.")]
 
 
-def read_config(params: Path, device: str | None) -> Config:
-    """The parameters, with the device that the command line names in place of `machine.device`."""
+def read_config(params: Path, values: list[str] | None, device: str | None = None) -> Config:
+    """The parameters, with what the command line gives in place of the file's."""
+    from pdnet.base.parameters_file import read_overrides
     from pdnet.config import load_config
 
-    config = load_config(params)
-    if device is None:
-        return config
-    machine = config.machine.model_copy(update={"device": device})
-    return config.model_copy(update={"machine": machine})
+    given = read_overrides(values or [])
+    if device is not None:
+        given["machine.device"] = device
+    return load_config(params, given)
 
 
 def add_stage(name: str, module: str, does: str) -> None:
     """A command `name` that runs the stage in `pdnet.stages.<module>`."""
 
-    def command(params: Params = PARAMS, device: Device = None) -> None:
+    def command(params: Params = PARAMS, values: Values = None, device: Device = None) -> None:
         stage = importlib.import_module(f"pdnet.stages.{module}")
-        stage.run(read_config(params, device))
+        stage.run(read_config(params, values, device))
 
     app.command(name, help=does)(one_line_errors(command))
 
@@ -80,6 +88,7 @@ add_stage(
 def train(
     *,
     params: Params = PARAMS,
+    values: Values = None,
     device: Device = None,
     data: Annotated[Path, typer.Option(help="Working copy in the MVPS layout.")] = WORKING,
     out: Annotated[Path, typer.Option(help="Folder for model, state and tables.")] = MODELS,
@@ -89,7 +98,7 @@ def train(
     from pdnet.training.interrupt import Stopped
 
     try:
-        print(run(read_config(params, device), data, out))
+        print(run(read_config(params, values, device), data, out))
     except Stopped as stopped:
         sys.stderr.write(f"\n{stopped}\n")
         raise typer.Exit(130) from stopped
@@ -100,6 +109,7 @@ def train(
 def predict(
     *,
     params: Params = PARAMS,
+    values: Values = None,
     device: Device = None,
     data: Annotated[Path, typer.Option(help="Working copy in the MVPS layout.")] = WORKING,
     checkpoint: Checkpoint = CHECKPOINT,
@@ -108,7 +118,7 @@ def predict(
     """Predict and score the evaluation split with a trained network."""
     from pdnet.stages.evaluate import run
 
-    evaluation = run(read_config(params, device), data, checkpoint, out)
+    evaluation = run(read_config(params, values, device), data, checkpoint, out)
     for name, value in evaluation.metrics.items():
         print(f"{name:24s} {value:7.2f}")
 
@@ -173,6 +183,15 @@ def evaluate(
 
 @app.command()
 @one_line_errors
+def recipes(params: Params = PARAMS) -> None:
+    """Write what each stage reads and runs to results/recipes; stages depend on it."""
+    from pdnet.stages.recipes import run
+
+    run(params)
+
+
+@app.command()
+@one_line_errors
 def tables(params: Params = PARAMS) -> None:
     """Write Tables 3, 4, 5 and the imbalance experiment to results/tables."""
     from pdnet.stages.tables import run
@@ -228,11 +247,12 @@ def notebooks(
         Optional[list[str]], typer.Argument(help="Without a name all of notebooks/.")
     ] = None,
     params: Params = PARAMS,
+    values: Values = None,
 ) -> None:
     """Execute notebooks and write them to reports/NAME.html."""
     from pdnet.stages.notebooks import run
 
-    for page in run(read_config(params, None), names):
+    for page in run(read_config(params, values), names):
         print(page)
 
 

@@ -1,15 +1,18 @@
 """Every parameter, typed and checked in one place.
 
-`params.yaml` holds a `profile`, the sections below, and two tables of values: `presets` (readings
-of the paper) and `profiles` (what data and which machine). A value that is null in its section is
-taken from the profile, and if the profile is silent too, from the preset. A value that is given in
-the section always wins, so `dvc exp run -S model.parts=3` does what it says in any profile.
+`params.yaml` holds a `profile` and what people turn of the sections below;
+`pipelines/profiles.yaml` beside it holds the tables: `presets` (readings of the paper), `profiles`
+(what data, which network, which machine) and `ablation.variants`. A value that its section leaves
+out, or has as null, is taken from the profile, then from the preset, then from the default
+here. A value that is given in the section always wins, so `dvc exp run -S model.parts=3` does what
+it says in any profile.
 """
 
 from __future__ import annotations
 
 import copy
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
@@ -32,8 +35,10 @@ TABLES = RESULTS / "tables"
 COMPARED_WORK, COMPARED = MODELS / "comparison", RESULTS / "comparison"
 COMPARED_SPEED, COMPARED_TABLES = RESULTS / "comparison_speed", RESULTS / "comparison_tables"
 FEATURES = MODELS / "features"  # of a frozen encoder, gone when the comparisons are done
-NOTEBOOKS = Path("notebooks")
-
+NOTEBOOKS, PIPELINES = Path("notebooks"), Path("pipelines")
+RECIPES, RESOLVED = RESULTS / "recipes", RESULTS / "parameters.yaml"
+PARAMS = Path("params.yaml")
+TABLES_OF_VALUES = PIPELINES / "profiles.yaml"  # beside the parameter file
 
 SHOWN_PROBLEMS = 20  # of a parameter file, a line each
 
@@ -102,6 +107,9 @@ class DataConfig(Section):
     # of MSCOCO's pictures: ids to keep, null for all; names in docs/data-card.md
     licences: Annotated[list[Licence], AfterValidator(_unique)] | None = None
     sample_images: int = Field(160, ge=0, le=10**6)  # single images that the sample renders
+    # the first so many of the sample's clips in each split, and frames of each; null: all
+    sample_clips: int | None = Field(None, ge=1, le=10**6)
+    sample_frames: int | None = Field(None, ge=11, le=10**6)
 
 
 class PreprocessConfig(Section):
@@ -340,7 +348,7 @@ class MachineConfig(Section):
 
 
 class Config(Section):
-    """The whole of `params.yaml`, resolved."""
+    """Every parameter, resolved."""
 
     # its sections come as groups of names and values
     model_config = ConfigDict(strict=False)
@@ -369,28 +377,60 @@ class Config(Section):
 SECTIONS = tuple(name for name in Config.model_fields if name not in ("profile", "seed"))
 
 
-def load_config(path: Path | str = "params.yaml") -> Config:
+def load_config(path: Path | str = PARAMS, values: Mapping[str, Any] | None = None) -> Config:
     """Reads and checks a parameter file.
+
+    Args:
+        path: of the file; the tables of values lie beside it.
+        values: by dotted name (`model.parts`), in place of the file's.
 
     Raises:
         InputError: no such file, not YAML, an unknown name or a bad value; every problem is named.
     """
-    return resolve(_read(Path(path)), str(path))
+    return resolve(with_values(read_values(Path(path)), values or {}), str(path))
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_values(path: Path) -> dict[str, Any]:
+    """A parameter file as written, on top of the tables of `pipelines/profiles.yaml` beside it:
+    what the file itself says wins.
+
+    Raises:
+        InputError: no such file, not YAML, or no names and values.
+    """
     try:
-        raw = read_parameters(path)
+        raw = _names_and_values(path)
     except FileNotFoundError as error:
         raise InputError(
             f"{path}: no such parameter file; run from the project's root or give --params"
         ) from error
+    beside = path.parent / TABLES_OF_VALUES
+    if not beside.is_file():
+        return raw
+    tables = _names_and_values(beside)
+    _known(tables, {"profiles", "presets", "ablation"}, "", str(beside))
+    return _on_top(raw, tables)
+
+
+def _on_top(values: dict[str, Any], below: dict[str, Any]) -> dict[str, Any]:
+    """Both groups in one; where both name a thing, the upper value, unless it is null."""
+    merged = dict(below)
+    for name, value in values.items():
+        under = below.get(name)
+        if isinstance(value, dict) and isinstance(under, dict):
+            merged[name] = _on_top(value, under)
+        elif value is not None or under is None:
+            merged[name] = value
+    return merged
+
+
+def _names_and_values(path: Path) -> dict[str, Any]:
+    raw = read_parameters(path)
     if not isinstance(raw, dict):
         raise InputError(f"{path}: expected names and values, found {type(raw).__name__}")
     return raw
 
 
-def with_values(raw: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+def with_values(raw: dict[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
     """Parameters as written, with some values by dotted name (`model.parts`) replaced; the original
     stays.
     """
@@ -446,7 +486,7 @@ def variant_configs(params: Path, name: str) -> dict[int, Config]:
     Raises:
         InputError: no such variant, or one of its parameters is unknown or wrong.
     """
-    raw = _read(params)
+    raw = read_values(params)
     options = resolve(raw, str(params)).ablation
     if name not in options.variants:
         known = ", ".join(options.variants)
@@ -462,7 +502,7 @@ def variant_configs(params: Path, name: str) -> dict[int, Config]:
 
 def method_configs(params: Path, interaction: str) -> dict[int, Config]:
     """Seed -> resolved parameters of a method of the comparison."""
-    raw = _read(params)
+    raw = read_values(params)
     options = resolve(raw, str(params)).comparison
     changes = {**options.set, "model.interaction": interaction}
     where = f"comparison, {interaction}"

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 import yaml
 
-from pdnet.config import ModelConfig, with_values
+from pdnet.config import ModelConfig, read_values, with_values
 from pdnet.model import PDNet
 
 ROOT = Path(__file__).parent.parent
@@ -72,8 +72,10 @@ TINY = {
 
 
 def write_params(path: Path, **changes: object) -> Path:
-    """The project's params.yaml with values by dotted name set, `__` standing for a dot."""
-    raw = yaml.safe_load((ROOT / "params.yaml").read_text())
+    """The project's parameters, with their tables in one file, and values by dotted name set, `__`
+    standing for a dot.
+    """
+    raw = read_values(ROOT / "params.yaml")
     raw = with_values(raw, {name.replace("__", "."): value for name, value in changes.items()})
     path.write_text(yaml.safe_dump(raw, sort_keys=False))
     return path

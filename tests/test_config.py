@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import difflib
 import random
+import shutil
 
 import pytest
 import yaml
-from pydantic_core import PydanticUndefined
+from dvc.utils.hydra import apply_overrides
 
-from pdnet.config import SECTIONS, Config, checked, load_config, variant_configs, with_values
+from pdnet.base.parameters_file import read_overrides
+from pdnet.config import SECTIONS, checked, load_config, variant_configs, with_values
 from pdnet.errors import InputError
 from tests.helpers import ROOT, write_params
 
@@ -19,7 +22,7 @@ def test_the_default_is_the_sample():
     assert config.model.backbone == "tf_efficientnet_lite0" and config.model.parts == 5
 
 
-@pytest.mark.parametrize("profile", ["sample", "davis", "paper"])
+@pytest.mark.parametrize("profile", ["sample", "tiny", "davis", "paper"])
 @pytest.mark.parametrize("preset", ["paper", "official"])
 def test_every_profile_and_preset_resolves(tmp_path, profile, preset):
     config = load_config(write_params(tmp_path / "p.yaml", profile=profile, model__preset=preset))
@@ -50,7 +53,7 @@ def test_section_before_profile_before_preset(tmp_path):
         ({"model__parts": "many"}, "model.parts = 'many'"),
         (
             {"profile": "mine"},
-            "profile 'mine' is unknown; known: sample, davis, people, comparison, paper",
+            "profile 'mine' is unknown; known: sample, tiny, davis, people, comparison, paper",
         ),
         ({"model__preset": "theirs"}, "model.preset 'theirs' is unknown"),
         ({"profiles__sample__model": {"backbones": 1}}, "unknown parameter 'model.backbones'"),
@@ -178,8 +181,9 @@ def test_a_file_that_readers_could_read_in_two_ways_is_refused_by_its_line(tmp_p
 
 def test_a_number_without_a_dot_is_a_number(tmp_path):
     """`1e-3` is what DVC writes for `-S train.lr_image=0.001`; to YAML 1.1 it is a text."""
-    text = write_params(tmp_path / "p.yaml").read_text()
-    (tmp_path / "p.yaml").write_text(text.replace("lr_image: null", "lr_image: 1e-3"))
+    text = write_params(tmp_path / "p.yaml", train__lr_image=0.5).read_text()
+    assert "lr_image: 0.5" in text
+    (tmp_path / "p.yaml").write_text(text.replace("lr_image: 0.5", "lr_image: 1e-3"))
     assert load_config(tmp_path / "p.yaml").train.lr_image == 1e-3
 
 
@@ -211,9 +215,10 @@ def test_garbage_anywhere_is_a_parameter_file_or_an_input_error(tmp_path):
         {"": 1},
     ]
     rng, path, refused = random.Random(0), tmp_path / "p.yaml", 0
-    original = (ROOT / "params.yaml").read_text()
+    config = load_config(ROOT / "params.yaml")
+    original = write_params(path, **config.model_dump(mode="json")).read_text()
     everywhere = places(yaml.safe_load(original))
-    for _ in range(150):
+    for _ in range(200):
         raw = yaml.safe_load(original)
         *way, last = rng.choice(everywhere)
         group = raw
@@ -253,17 +258,64 @@ def test_variants_to_run_without_the_full_network_are_refused(tmp_path):
         load_config(write_params(tmp_path / "p.yaml", ablation__run=["no-ipda"]))
 
 
-@pytest.mark.parametrize("section", SECTIONS)
-def test_the_file_names_every_parameter_and_agrees_with_its_default(section):
-    """Two places hold a default, `config.py` and `params.yaml`: they may not disagree."""
-    raw = yaml.safe_load((ROOT / "params.yaml").read_text())[section]
-    fields = Config.model_fields[section].annotation.model_fields
-    assert set(raw) == set(fields)
-    for name, value in raw.items():
-        default = fields[name].default
-        layered = value is None or default is PydanticUndefined
-        if not layered and section != "ablation":  # whose lists are this project's choice
-            assert value == default or value == list(default), f"{section}.{name}"
+def test_the_file_holds_little_and_nothing_that_the_default_says_already():
+    raw = yaml.safe_load((ROOT / "params.yaml").read_text())
+    groups = [section for section in raw if isinstance(raw[section], dict)]
+    assert set(groups) <= set(SECTIONS)
+    assert sum(len(raw[section]) for section in groups) <= 12, "each is a column of dvc exp show"
+    load_config(ROOT / "params.yaml")
+
+
+def test_the_tables_beside_the_file_are_read_and_the_file_wins(tmp_path):
+    shutil.copytree(ROOT / "pipelines", tmp_path / "pipelines")
+    (tmp_path / "params.yaml").write_text(
+        "profile: mine\n"
+        "profiles: {mine: {data: {source: mvps}}, sample: {train: {epochs: 3}}}\n"
+        "ablation: {run: [full, wide], variants: {wide: {model.channels: 256}}}\n"
+    )
+    config = load_config(tmp_path / "params.yaml")
+    assert config.data.source == "mvps" and "no-ipda" in config.ablation.variants
+    assert variant_configs(tmp_path / "params.yaml", "wide")[1].model.channels == 256
+    other = load_config(tmp_path / "params.yaml", {"profile": "sample"})
+    assert other.train.epochs == 3 and other.train.steps_per_epoch == 44
+    (tmp_path / "pipelines/profiles.yaml").write_text("train: {epochs: 3}")
+    with pytest.raises(InputError, match=r"profiles\.yaml: unknown parameter 'train'"):
+        load_config(tmp_path / "params.yaml")
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        *("model.parts=3", "profile=davis", "data.root=/a/b c", "train.epochs=2", "seed=1"),
+        *("evaluate.set=train", "++train.jpeg=0.3", "++model.parts=2"),
+    ],
+)
+def test_dvc_changes_one_line_of_the_file(tmp_path, override):
+    """`dvc exp run -S` rewrites the file in its own form; that is the form that it has here."""
+    path = tmp_path / "params.yaml"
+    before = (ROOT / "params.yaml").read_text()
+    path.write_text(before)
+    apply_overrides(path, [override])
+    changed = difflib.unified_diff(before.splitlines(), path.read_text().splitlines(), n=0)
+    lines = [line for line in changed if not line.startswith(("---", "+++", "@@"))]
+    assert [line[0] for line in lines] in (["-", "+"], ["+"]), lines
+    shutil.copytree(ROOT / "pipelines", tmp_path / "pipelines")
+    assert load_config(path) == load_config(ROOT / "params.yaml", read_overrides([override]))
+
+
+def test_a_parameter_for_one_run_leaves_the_file_alone(cli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    params = write_params(tmp_path / "p.yaml")
+    before = params.read_bytes()
+    status, text = cli("preprocess", "--params", params, "-S", "preprocess.short_side=8")
+    assert status == 2 and "preprocess.short_side = 8: input should be" in text
+    assert params.read_bytes() == before
+
+
+@pytest.mark.parametrize("text", ["model.parts", "~model.parts", "model.parts=1,2", "a b=1"])
+def test_what_is_no_name_and_value_is_refused(text):
+    with pytest.raises(InputError, match="--set"):
+        read_overrides([text])
 
 
 def test_a_null_is_a_value_only_where_the_type_says_so(tmp_path):

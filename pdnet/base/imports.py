@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,10 +15,10 @@ FREE = PACKAGE / "base"  # files, processes, tracking: cannot change a number
 
 
 def imported_names(file: Path) -> Iterator[str]:
-    """Dotted names that a file imports anywhere, inside functions too, but not for type checkers
-    alone.
+    """Dotted names that a file or a notebook imports anywhere, inside functions too, but not for
+    type checkers alone.
     """
-    pending: list[ast.AST] = [ast.parse(file.read_text())]
+    pending: list[ast.AST] = [ast.parse(_code(file))]
     while pending:
         node = pending.pop()
         if isinstance(node, ast.Import):
@@ -28,6 +29,16 @@ def imported_names(file: Path) -> Iterator[str]:
         # what only a type checker sees changes no result
         skipped = isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
         pending += [] if skipped else ast.iter_child_nodes(node)
+
+
+def _code(file: Path) -> str:
+    """The text of a file; of a notebook its code cells, without lines that speak to Jupyter."""
+    text = file.read_text()
+    if file.suffix != ".ipynb":
+        return text
+    cells = [cell for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"]
+    lines = "\n".join("".join(cell["source"]) for cell in cells).splitlines()
+    return "\n".join(line for line in lines if not line.startswith(("%", "!")))
 
 
 def module_files(name: str, package: Path = PACKAGE) -> Iterator[Path]:

@@ -148,7 +148,7 @@ def _clips(
     """The clips of what `data.source` names, by what a reader knows each part by."""
     kind, root = config.data.source, config.data.root
     if kind == "sample":
-        return {"the sample": sample_clips(_scenes(source))}
+        return {"the sample": sample_clips(_scenes(source), config.data)}
     if kind == "mvps":
         return {"data.root": mvps_clips(_root(config, source), hashes)}
     if kind == "davis":
@@ -160,7 +160,7 @@ def _clips(
     found: dict[str, Clips] = {}
     for name in progress(config.data.trees, "read trees", unit="tree"):
         if name == SAMPLE:
-            found["the sample"] = sample_clips(_scenes(source), evaluated=False)
+            found["the sample"] = sample_clips(_scenes(source), config.data, evaluated=False)
         elif has_clips(trees[name]):
             found[str(trees[name])] = mvps_clips(trees[name], hashes)
     return found
@@ -179,15 +179,24 @@ def _image_sets(
     return units
 
 
-def sample_clips(scenes: Path, *, evaluated: bool = True) -> Clips:
+def sample_clips(scenes: Path, data: DataConfig, *, evaluated: bool = True) -> Clips:
     """The embedded sample's rendered clips.
 
     Args:
         scenes: their scripts.
+        data: how many of them, and of their frames.
         evaluated: without it the evaluation clips stay out. Beside clips of real people the
             rendered ones only train: a score there would say nothing of real footage.
     """
-    scripts = [script for script in read_scenes(scenes) if evaluated or script.split == "train"]
+    told, scripts = read_scenes(scenes), []
+    for split in SETS if evaluated else ("train",):
+        scripts += [script for script in told if script.split == split][: data.sample_clips]
+    if data.sample_frames is not None:
+        shorter = [min(script.frames, data.sample_frames) for script in scripts]
+        scripts = [
+            script.model_copy(update={"frames": frames})
+            for script, frames in zip(scripts, shorter, strict=True)
+        ]
     # the renderer lists its own splits; here they may be a part of longer lists
     files = [unit for unit in clip_units(scripts) if not unit.files[0].startswith("ImageSets/")]
     names = {split: [script.name for script in scripts if script.split == split] for split in SETS}

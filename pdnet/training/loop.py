@@ -47,7 +47,7 @@ from pdnet.training.health import part_health
 from pdnet.training.interrupt import Interruption, Stopped, quiet_worker
 from pdnet.training.pace import Pace
 from pdnet.training.schedule import learning_rates, step_kinds
-from pdnet.training.state import Progress, fingerprint, load_state, save_state
+from pdnet.training.state import Progress, Row, fingerprint, load_state, save_state
 
 STREAMS = {"video": 0, "image": 1}  # of the sampler's draws
 SHOWN_CLIPS = 4  # held-back clips in each epoch's picture
@@ -201,9 +201,10 @@ class Training:
                 self._save_and_stop()
         self._end_epoch(run, parts)
         state.epoch, state.step = state.epoch + 1, 0
-        self._save()
-        if stop.asked and state.epoch < self.config.train.epochs:
-            self._save_and_stop()
+        if state.epoch < self.config.train.epochs:
+            self._save()
+            if stop.asked:
+                self._save_and_stop()
 
     def step(
         self, kind: str, batches: Iterator[dict[str, Tensor]]
@@ -386,6 +387,9 @@ class Training:
             modules=self.modules,
             optimiser=self.raw_optimiser,
         )
+        self._write_curves()
+
+    def _write_curves(self) -> None:
         write_table(self.out / "history.csv", self.progress.history)
         write_table(self.out / "validation.csv", self.progress.validation)
 
@@ -400,16 +404,11 @@ class Training:
         path = self.out / "pdnet.safetensors"
         notes = {"profile": self.config.profile, "epochs": str(self.config.train.epochs)}
         save_network(self.result, path, notes)
-        parameters = sum(p.numel() for p in self.network.parameters())
-        final = self.progress.history[-1]["total"]
-        summary = {"parameters": parameters, "steps": self.total, "final_loss": final}
-        if self.progress.validation:
-            last = dict(self.progress.validation[-1])
-            last.pop("epoch")
-            summary |= last
-        write_json(self.out / "summary.json", summary)
-        self.progress.finished = True
-        self._save()
+        scores = validation_scores(self.progress.validation[-1])
+        write_json(self.out / "summary.json", {"validation": scores} if scores else {})
+        self._write_curves()
+        # last: whoever is killed before it goes on from the last epoch but one
+        self.state_file.unlink(missing_ok=True)
         run.file(path, "checkpoint")
         return path
 
@@ -430,6 +429,12 @@ def build_optimiser(
     if train.optimiser == "adamw":
         return torch.optim.AdamW(groups, betas=(train.momentum, SECOND_MOMENT), **how)
     return torch.optim.SGD(groups, momentum=train.momentum, **how)
+
+
+def validation_scores(row: Row) -> dict[str, float]:
+    """The scores of a row of `validation.csv` in per cent; health of the parts is left out."""
+    names = [name for name in row if _metric_name(name).startswith("validation/")]
+    return {name: round(100 * row[name], 4) for name in names}
 
 
 def _metric_name(key: str) -> str:

@@ -38,7 +38,6 @@ class Progress(Checked):
         history: a row per step that was run.
         validation: a row per validated epoch.
         run_id: of the tracking run.
-        finished: all epochs are done.
     """
 
     fingerprint: str
@@ -47,7 +46,6 @@ class Progress(Checked):
     history: list[Row] = Field(default_factory=list)
     validation: list[Row] = Field(default_factory=list)
     run_id: str | None = None
-    finished: bool = False
 
 
 Moment = Literal["momentum_buffer", "exp_avg", "exp_avg_sq", "step"]
@@ -125,7 +123,7 @@ def load_state(
     steps: int,
 ) -> Progress | None:
     """Restores an unfinished training with the same fingerprint; None where there is none (it
-    starts anew).
+    starts anew). A finished training leaves no state.
 
     Args:
         path: of the state file.
@@ -148,8 +146,6 @@ def load_state(
         return None
     try:
         progress = State.model_validate(state).progress
-        if progress.finished:
-            return None
         _check_place(progress, epochs, steps)
         _check_weights(state, modules)
         _check_optimiser(state["optimiser"], optimiser)

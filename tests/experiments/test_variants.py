@@ -56,10 +56,12 @@ def test_a_variant_is_trained_scored_and_not_trained_again(tmp_path, ablation_pa
     assert len(own) == len(unrelated) == 8 and not np.array_equal(own.J, unrelated.J)
     frames = pd.read_csv(tmp_path / "out/frames.csv", dtype={"frame": str})
     assert frames[frames.seed == 1].J.mean() == pytest.approx(table[table.seed == 1].J.mean())
-    state = tmp_path / "work/full/1/state/training.pt"
-    before, stamp = (tmp_path / "out/clips.csv").read_bytes(), state.stat().st_mtime_ns
+    assert not list((tmp_path / "work").rglob("*.pt")), "a finished training leaves no state"
+    trained = tmp_path / "work/full/1/pdnet.safetensors"
+    before, stamp = (tmp_path / "out/clips.csv").read_bytes(), trained.stat().st_mtime_ns
     run_variant(ablation_params, "full", places)
-    assert state.stat().st_mtime_ns == stamp and (tmp_path / "out/clips.csv").read_bytes() == before
+    assert trained.stat().st_mtime_ns == stamp
+    assert (tmp_path / "out/clips.csv").read_bytes() == before
 
 
 def test_a_variant_changes_what_it_names(ablation_params):

@@ -1,15 +1,16 @@
-"""What a stage depends on is computed from its imports; parameters read are watched."""
+"""What a stage depends on is computed: its recipe names the code that it reaches."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
 
-from pdnet.base.imports import PACKAGE, imported_names, module_files, only_says, reached
+from pdnet.base.imports import PACKAGE, imported_names, module_files
+from pdnet.config import Interaction
+from pdnet.stages.recipes import code_of
 from tests.helpers import ROOT
 
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
@@ -29,6 +30,11 @@ FLOORS = (
     ("cli",),
 )
 MOST_ROOMS = 18
+
+
+@pytest.fixture(autouse=True)
+def at_the_root(monkeypatch):
+    monkeypatch.chdir(ROOT)
 
 
 def floor_of(file: Path) -> int:
@@ -96,65 +102,41 @@ def test_contributing_names_every_room_on_its_floor():
     assert [set(row) for row in told] == [set(floor) for floor in FLOORS]
 
 
-def thin_file(stage: str) -> str:
-    """The file in `pipelines/` that a stage's command runs."""
-    return next(word for word in STAGES[stage]["cmd"].split() if word.startswith("pipelines/"))
+def stages_that_reach(file: str) -> set[str]:
+    return {stage for stage in STAGES if stage != "recipes" and file in code_of(stage)}
 
 
-def entry_points(stage: str, folder: Path) -> list[Path]:
-    """Files that a stage runs: its thin file, and the notebooks' code where it executes them."""
-    entries = [ROOT / thin_file(stage)]
-    if stage == "notebooks":
-        for notebook in sorted((ROOT / "notebooks").glob("*.ipynb")):
-            cells = json.loads(notebook.read_text())["cells"]
-            code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
-            entries.append(folder / f"{notebook.stem}.py")
-            entries[-1].write_text("\n".join(code))
-    return entries
+def test_a_stage_depends_on_its_recipe_and_on_no_code_beside_it():
+    for name, stage in STAGES.items():
+        if name == "recipes":
+            assert {"params.yaml", "pipelines", "pdnet", "notebooks"} == set(stage["deps"])
+            continue
+        item = {"ablate": "/${item.variant}", "compare": "/${item.method}"}.get(name, "")
+        assert stage["deps"][0] == f"results/recipes/{name}{item}.yaml"
+        assert not any(dep.endswith(".py") for dep in stage["deps"]) and "params" not in stage
+        # the command runs the file whose imports were followed
+        assert f"python pipelines/{name}.py" in stage["cmd"]
 
 
-def declared(stage: str) -> list[Path]:
-    return [ROOT / dep for dep in STAGES[stage]["deps"] if dep.startswith("pdnet")]
+def test_every_method_is_a_stage():
+    assert STAGES["compare"]["matrix"]["method"] == list(get_args(Interaction))
 
 
-def files_below(place: Path) -> Iterator[Path]:
-    for file in [place] if place.is_file() else sorted(place.rglob("*.py")):
-        if not only_says(file):
-            yield file
-
-
-def shortest(files: set[Path]) -> list[str]:
-    """The declaration of these files: a folder where it is whole, else what is in it."""
-    lines: list[str] = []
-    for place in sorted(PACKAGE.iterdir()):
-        lines += [str(path.relative_to(ROOT)) for path in _whole_places(place, files)]
-    return lines
-
-
-def _whole_places(place: Path, files: set[Path]) -> Iterator[Path]:
-    inside = set(files_below(place)) if place.is_dir() or place.suffix == ".py" else set()
-    if inside and inside <= files:
-        yield place
-    elif inside & files:
-        for child in sorted(place.iterdir()):
-            yield from _whole_places(child, files)
-
-
-@pytest.mark.parametrize("stage", STAGES)
-def test_a_stage_declares_the_code_that_it_reaches_and_no_other(stage, tmp_path):
-    reach: set[Path] = set()
-    for entry in entry_points(stage, tmp_path):
-        reach |= reached(entry)
-    told = {file for place in declared(stage) for file in files_below(place)}
-    wanted = "\n".join(f"      - {line}" for line in shortest(reach))
-    assert told == reach, f"dvc.yaml, stage {stage}, should declare of our code:\n{wanted}"
-    assert thin_file(stage) in STAGES[stage]["deps"]
+def test_a_recipe_names_the_code_that_a_stage_reaches_and_no_other():
+    assert stages_that_reach("pdnet/config.py") == set(STAGES) - {"recipes"}
+    assert stages_that_reach("pdnet/training/loop.py") == {"train", "ablate", "compare"}
+    assert stages_that_reach("pdnet/sample/series.py") == {"imbalance"}
+    # a notebook's cells are code too
+    assert stages_that_reach("pdnet/report/failures.py") == {"notebooks"}
+    assert stages_that_reach("pipelines/tables.py") == {"tables"}
+    everything = {file for stage in STAGES if stage != "recipes" for file in code_of(stage)}
+    assert not any(file.startswith("pdnet/base/") for file in everything)
 
 
 def test_stages_that_compute_with_torch_fix_its_kernels():
     """The width of a processor's vectors may not reach a number that `dvc.lock` vouches for."""
-    for stage in STAGES:
+    for stage in set(STAGES) - {"recipes"}:
         # RAFT is torchvision's, none of our model
         networks = ("pdnet/model", "pdnet/sources/flow.py")
-        computes = any(dep.startswith(networks) for dep in STAGES[stage]["deps"])
+        computes = any(file.startswith(networks) for file in code_of(stage))
         assert computes == STAGES[stage]["cmd"].startswith("env ${kernels} "), stage

@@ -59,6 +59,7 @@ def test_training_lowers_the_loss_and_leaves_what_it_promises(tmp_path, data):
     video = [float(row["final"]) for row in rows if row["kind"] == "video"]
     assert np.mean(video[-8:]) < 0.8 * np.mean(video[:8])
     assert load_network(path).config == chosen.model
+    assert not (tmp_path / "models/state/training.pt").exists(), "nobody needs it any more"
     epochs = validation(tmp_path / "models")
     assert len(epochs) == 4 and float(epochs[-1]["live_parts"]) >= 1
     assert 0 <= float(epochs[-1]["J&F-Mean"]) <= 1
@@ -479,6 +480,7 @@ def test_what_is_compared_trains_on_clips_and_images(tmp_path, with_flow, intera
     assert bool(video.get("reference")) == (interaction == "cosnet")
     assert not {"geometric", "semantic", "saliency"} & set(video)
     assert load_network(path).config == chosen.model
+    assert not (tmp_path / "models/state/training.pt").exists(), "nobody needs it any more"
     moved = [
         name for name, value in load_file(path).items() if not torch.equal(value, before[name])
     ]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pdnet.config import load_config, with_values
+from pdnet.config import load_config, read_values, with_values
 from pdnet.sources.clips import download
 from pdnet.sources.preprocess import preprocess
 from pdnet.training.loop import Training
@@ -27,7 +27,7 @@ KERNELS = yaml.safe_load((ROOT / "dvc.yaml").read_text())["vars"][0]["kernels"]
 
 def losses(folder: Path, steps: int) -> None:
     """Composes the data, trains `steps` steps and writes a line each: kind and loss."""
-    raw = yaml.safe_load((ROOT / "params.yaml").read_text())
+    raw = read_values(ROOT / "params.yaml")
     values = {"profile": "people", "data.root": str(DATA), "machine.loader_workers": 0}
     params = folder / "params.yaml"
     params.write_text(yaml.safe_dump(with_values(raw, values), sort_keys=False))

@@ -80,7 +80,6 @@ DAMAGE: list[tuple[Callable[[dict[str, Any]], object], str]] = [
     (progress_with(epoch=3, step=0), "epoch 3, step 0 is beyond"),
     (progress_with(history=[]), "its tables of 0 and 1 rows"),
     (progress_with(history=3), "progress.history"),
-    (progress_with(finished="no"), "progress.finished"),
     (lambda s: s.pop("torch"), "torch: field required"),
     (lambda s: s.update(torch=torch.zeros(3)), "RNG state"),
     (lambda s: s.update(torch=torch.zeros(3, dtype=torch.uint8)), "RNG state"),
@@ -137,12 +136,9 @@ def test_a_file_of_another_kind_is_one_line(saved, content):
         load(saved, *parts())
 
 
-@pytest.mark.parametrize(
-    "spoil", [progress_with(fingerprint="another"), progress_with(finished=True)]
-)
-def test_another_training_and_a_finished_one_start_anew(saved, spoil):
+def test_another_training_starts_anew(saved):
     state = torch.load(saved, weights_only=True)
-    spoil(state)
+    state["progress"]["fingerprint"] = "another"
     torch.save(state, saved)
     assert load(saved, *parts()) is None
 
