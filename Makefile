@@ -5,12 +5,14 @@ STAMP := .venv/.ready
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 # what looks after the packages has an environment of its own: .venv is what gets locked
 TOOLS := build/tools
+SMOKE := $(CURDIR)/build/smoke
+SET := import sys; from dvc.utils.hydra import apply_overrides; apply_overrides('params.yaml', sys.argv[1:])
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 # nobody is told what is done here; MLflow's and Hugging Face's names for it
 export MLFLOW_DISABLE_TELEMETRY ?= true
 export DO_NOT_TRACK ?= true
 
-.PHONY: help setup repro verify test test-ui attack lint ui lab app bench lock audit clean
+.PHONY: help setup repro smoke experiments verify test test-ui attack lint ui lab app bench lock audit clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -38,6 +40,16 @@ repro: $(STAMP)  ## run the pipeline of the profile in params.yaml (default: the
 	@cat results/tables/conclusion.txt
 	@echo "results:   results/ (CSV, masks); checkpoint: models/pdnet.safetensors"
 	@echo "runs:      make ui, then http://127.0.0.1:5000"
+
+smoke: $(STAMP)  ## every stage with the profile `tiny`, in a copy of the files as they are: build/smoke
+	@rm -rf $(SMOKE) && mkdir -p $(SMOKE)
+	@git ls-files -z --cached --others --exclude-standard | tar --null -T - -cf - | tar -xf - -C $(SMOKE)
+	@# a project of its own without git: results, experiments and runs here stay as they are
+	@cd $(SMOKE) && dvc config --local core.no_scm true && python -c "$(SET)" profile=tiny $(ARGS)
+	cd $(SMOKE) && PYTHONPATH=$(SMOKE) dvc repro && dvc metrics show
+
+experiments: $(STAMP)  ## dvc exp show without columns of hashes; ARGS="--only-changed" and other options
+	@dvc exp show --no-pager --drop '([^:]+/[^:]+|params.yaml|notebooks|pdnet|pipelines)$$' $(ARGS)
 
 verify: $(STAMP)  ## compare the results here with the committed reference: which files differ, by how much
 	$(BIN)/pdnet verify

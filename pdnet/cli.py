@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -34,6 +35,22 @@ Device = Annotated[
     Optional[str], typer.Option(help="auto, cpu, cuda, cuda:1 ...; without it machine.device.")
 ]
 Checkpoint = Annotated[Path, typer.Option(help="Trained network.")]
+
+
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        print(f"pdnet {version('pdnet')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    _: Annotated[
+        bool,
+        typer.Option("--version", callback=_tell_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    """The options before any command."""
 
 
 def read_config(params: Path, values: list[str] | None, device: str | None = None) -> Config:

@@ -11,6 +11,7 @@ it says in any profile.
 from __future__ import annotations
 
 import copy
+import os
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -54,6 +55,8 @@ def _unique(items: list[Item]) -> list[Item]:
 
 # no control characters: a path with a NUL is an error of Python's, not of the disk's
 Text = Annotated[str, Field(min_length=1, max_length=4096, pattern=r"^[^\x00-\x1f\x7f]+$")]
+# a place on this machine; `~` is the user's home
+Place = Annotated[Text, AfterValidator(os.path.expanduser)]
 # the deepest stride of a backbone is 32: other sides lose pixels on the way
 Side = Annotated[int, Field(ge=32, le=4096, multiple_of=32)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]  # what NumPy and torch both take
@@ -89,7 +92,7 @@ class DataConfig(Section):
     """Where the clips and the single images come from."""
 
     source: Literal["sample", "mvps", "davis", "pp_humanseg14k", "people"]
-    root: Text | None = None  # the source's tree on this machine; read, linked, never copied
+    root: Place | None = None  # the source's tree on this machine; read, linked, never copied
     # people: trees of clips (MVPS layout) and photographs (images/SET/{img,mask}) below root
     trees: Annotated[list[Text], AfterValidator(_unique)] = []
     # davis: archive to fetch when there is no root
@@ -97,7 +100,9 @@ class DataConfig(Section):
     sha256: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")] | None = None  # of that archive
     # sample, eg1800, supervisely, coco_person, or any folder SET/{img,mask} by its name
     image_sets: Annotated[list[SetName], AfterValidator(_unique)] = []
-    image_root: Text | None = None  # folder that holds EG1800/, SuperviselyPerson/, coco/, SET/ ...
+    image_root: Place | None = (
+        None  # folder that holds EG1800/, SuperviselyPerson/, coco/, SET/ ...
+    )
     # public originals that are fetched: clips (davis), or sets of single images
     originals: Annotated[list[Original], AfterValidator(_unique)] = []
     # in place of an original's scheme and host: a local copy of what lies there
@@ -124,7 +129,7 @@ class FlowConfig(Section):
 
     method: Literal["dis", "raft_large", "raft_small"] = "dis"
     preset: Literal["ultrafast", "fast", "medium"] = "medium"  # of DIS
-    weights: Text = "download"  # of RAFT: torchvision's, or a file with its entries
+    weights: Place = "download"  # of RAFT: torchvision's, or a file with its entries
     short_side: int = Field(240, ge=32, le=4320)  # at which it is kept
 
 
@@ -133,7 +138,7 @@ class ModelConfig(Section):
 
     preset: Literal["paper", "official"] = "paper"
     backbone: Annotated[Text, Field(max_length=100)] = "resnet50"
-    weights: Text = "imagenet"  # imagenet, none, or a file
+    weights: Place = "imagenet"  # imagenet, none, or a file
     # height, width; YAML and JSON have lists alone
     input_size: tuple[Side, Side] = Field((480, 480), strict=False)
     # a frame fills the input, its aspect lost, or keeps its aspect with the input's short side
@@ -193,7 +198,7 @@ class LossConfig(Section):
     # a batch without people would weigh N otherwise
     bce_weight_max: float | None = Field(20.0, gt=0, le=1e9)
     feature_network: Annotated[Text, Field(max_length=100)] = "resnet18"
-    feature_weights: Text = "imagenet"
+    feature_weights: Place = "imagenet"
     feature_layer: int = Field(3, ge=0, le=3)  # which of the four strides; 3 is stride 32
     feature_normalise: bool = False
 
@@ -218,7 +223,7 @@ class TrainConfig(Section):
     late_factor: float = Field(0.5, gt=0, le=1)
     late_epoch: int = Field(6, ge=0, le=10_000)
     clip_gradient: float | None = Field(None, gt=0, le=1e9)
-    start: Text | None = None  # a checkpoint whose encoder is taken over
+    start: Place | None = None  # a checkpoint whose encoder is taken over
     # only IPDA, fusion and head learn; for short ablations on one encoder
     freeze_encoder: bool = False
     optimiser: Literal["sgd", "adamw"] = "sgd"
@@ -302,7 +307,7 @@ class ComparisonConfig(Section):
         [1], min_length=1, max_length=1000
     )
     # further rows: name -> folder of masks <clip>/<frame>.png, of any method or tool
-    external: dict[VariantName, Text] = {}
+    external: dict[VariantName, Place] = {}
 
     @field_validator("run")
     @classmethod

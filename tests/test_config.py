@@ -331,3 +331,9 @@ def test_a_null_is_a_value_only_where_the_type_says_so(tmp_path):
 def test_a_parameter_that_is_gone_is_refused_by_name(tmp_path, old):
     with pytest.raises(InputError, match=f"unknown parameter '{old}'"):
         load_config(write_params(tmp_path / "p.yaml", **{old: 1}))
+
+
+def test_a_tilde_is_the_home_of_whoever_runs(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/somebody")
+    config = load_config(write_params(tmp_path / "p.yaml", data__root="~/clips"))
+    assert config.data.root == "/home/somebody/clips"

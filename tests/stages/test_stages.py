@@ -174,8 +174,8 @@ def check_pages(cli, project: Path) -> None:
     files = [path for path in (project / "reports/figures").rglob("*.*")]
     figures = {path: path.read_bytes() for path in files}
     assert {path.suffix for path in figures} == {".png", ".svg"}
-    outs = [out for out in STAGES["notebooks"]["outs"]]
-    declared = {Path(out).stem for out in outs if Path(out).suffix == ".html"} - {"index"}
+    outs = [Path(out) for out in STAGES["notebooks"]["outs"]]
+    declared = {out.stem for out in outs if out.suffix == ".html"} - {"index"}
     assert declared == set(pages) - {"runs"}
     assert not (project / "reports/figures/runs").exists()
     assert cli("notebooks", *sorted(declared))[0] == 0
