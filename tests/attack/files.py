@@ -15,7 +15,7 @@ import yaml
 from safetensors.torch import load_file
 
 from pdnet.base.manifest import NAME, Unit, bring, recipe
-from pdnet.config import SECTIONS, Config, load_config
+from pdnet.config import SECTIONS, TABLES_OF_VALUES, Config, load_config
 from pdnet.errors import InputError
 from pdnet.model.checkpoint import load_network, save_network
 from pdnet.sample.render import read_scenes
@@ -55,9 +55,14 @@ def _spoilt_yaml(rng: np.random.Generator, name: str) -> bytes:
 
 
 def params(rng: np.random.Generator, folder: Path) -> str:
-    """A spoilt parameter file is refused by name, or its values are in their ranges."""
-    path = folder / "params.yaml"
-    path.write_bytes(_spoilt_yaml(rng, "params.yaml"))
+    """A spoilt parameter file, or spoilt tables beside it, are refused by name, or the values are
+    in their ranges.
+    """
+    path, tables = folder / "params.yaml", folder / TABLES_OF_VALUES
+    tables.parent.mkdir(exist_ok=True)
+    spoilt, whole = (path, tables) if rng.random() < 0.5 else (tables, path)
+    whole.write_bytes((ROOT / whole.relative_to(folder)).read_bytes())
+    spoilt.write_bytes(_spoilt_yaml(rng, str(spoilt.relative_to(folder))))
     try:
         config = load_config(path)
     except InputError as error:
