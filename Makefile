@@ -45,7 +45,7 @@ smoke: $(STAMP)  ## every stage with the profile `tiny`, in a copy of the files 
 	@rm -rf $(SMOKE) && mkdir -p $(SMOKE)
 	@git ls-files -z --cached --others --exclude-standard | tar --null -T - -cf - | tar -xf - -C $(SMOKE)
 	@# a project of its own without git: results, experiments and runs here stay as they are
-	@cd $(SMOKE) && dvc config --local core.no_scm true && python -c "$(SET)" profile=tiny $(ARGS)
+	@cd $(SMOKE) && dvc config --local core.no_scm true && python -c "$(SET)" profile=tiny 'ablation.run=[full,no-ipda,one-part]' $(ARGS)
 	cd $(SMOKE) && PYTHONPATH=$(SMOKE) dvc repro && dvc metrics show
 
 experiments: $(STAMP)  ## dvc exp show without columns of hashes; ARGS="--only-changed" and other options
