@@ -32,7 +32,9 @@ def checkpoints_at_hand(models: Path, results: Path) -> dict[str, Path]:
 
 def _named(names: dict[str, str], *places: Path) -> list[tuple[str, Path]]:
     """Folders below some places by their titles; the last place that has a name wins."""
-    folders = {folder.name: folder for place in places for folder in sorted(place.glob("*/"))}
+    folders: dict[str, Path] = {}
+    for place in places:
+        folders |= {folder.name: folder for folder in sorted(place.glob("*/"))}
     return [(names.get(name, name), folder) for name, folder in folders.items()]
 
 

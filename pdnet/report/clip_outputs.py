@@ -81,8 +81,9 @@ class ClipOutputs:
     @property
     def nbytes(self) -> int:
         """Memory that it takes."""
-        tensors = [tensor for parts in self.parts for tensor in vars(parts).values()]
-        inside = sum(tensor.nbytes for tensor in tensors)
+        inside = 0
+        for parts in self.parts:
+            inside += sum(tensor.nbytes for tensor in vars(parts).values())
         return inside + _bytes_of(self.probabilities, self.masks, self.part_masks)
 
 

@@ -46,7 +46,9 @@ class Library:
         Raises:
             InputError: no such clip; those that there are are listed.
         """
-        clips = {clip.name: clip for clips in self.sets.values() for clip in clips}
+        clips: dict[str, Clip] = {}
+        for of_set in self.sets.values():
+            clips |= {clip.name: clip for clip in of_set}
         if name not in clips:
             raise InputError(f"{self.data}: no clip '{name}'; known: {', '.join(clips)}")
         return clips[name]
