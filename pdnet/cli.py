@@ -284,7 +284,7 @@ def lab(
     """JupyterLab on copies of the notebooks in explore/, which git does not look at."""
     from pdnet.report.serve import serve_lab
 
-    raise typer.Exit(serve_lab(port, browser=browser))
+    serve_lab(port, browser=browser)
 
 
 @app.command(name="app")
@@ -298,7 +298,7 @@ def explorer_app(
     """The explorer as an app at 127.0.0.1, without JupyterLab."""
     from pdnet.report.serve import serve_app
 
-    raise typer.Exit(serve_app(port, browser=browser))
+    serve_app(port, browser=browser)
 
 
 @app.command()

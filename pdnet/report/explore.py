@@ -40,7 +40,7 @@ NOTES = {
 }
 
 
-class ShownPicture(ipywidgets.Image):
+class WordedImage(ipywidgets.Image):
     """A picture whose `tooltip` says in words what it shows, for who cannot see it."""
 
     # the browser asks a widget with a tooltip for it, and draws nothing where it is not there
@@ -69,8 +69,8 @@ class Side:
             layout=_wide(),
         )
         self.caption = ipywidgets.HTML()
-        self.picture = ShownPicture(format="jpeg", layout=_wide())
-        self.gaze = ShownPicture(format="png", layout=_wide())
+        self.picture = WordedImage(format="jpeg", layout=_wide())
+        self.gaze = WordedImage(format="png", layout=_wide())
         self.gaze_caption = ipywidgets.HTML()
         rows = [self.choice, self.file, self.caption, self.picture, self.gaze_caption, self.gaze]
         self.box = ipywidgets.VBox(rows)
@@ -164,7 +164,7 @@ class Explorer:
         self.forget = ipywidgets.Button(
             description="forget the pixel", layout=ipywidgets.Layout(width="auto")
         )
-        self.curve_picture = ShownPicture(format="png")
+        self.curve_picture = WordedImage(format="png")
         self.status = ipywidgets.HTML()
 
     def _arrange(self) -> None:
@@ -190,7 +190,7 @@ class Explorer:
         self._on_click(self.curve_picture, lambda x, _: self._go_to(x))
         self.forget.on_click(lambda _: self._look_at(None))
 
-    def _on_click(self, picture: ShownPicture, then: Callable[[float, float], None]) -> None:
+    def _on_click(self, picture: WordedImage, then: Callable[[float, float], None]) -> None:
         """Calls `then(x, y)` with the place of a click in shares of the picture's sides."""
 
         def clicked(event: dict) -> None:
@@ -264,9 +264,8 @@ class Explorer:
         return self.library.outputs(name, side.choice.value, report)
 
     def _offer_parts(self) -> None:
-        most = 1
-        for side in self.sides:
-            most = max([most, *(len(masks) for masks in side.outputs.part_masks[:1])])
+        with_parts = [side.outputs.part_masks for side in self.sides if side.outputs.part_masks]
+        most = max([1, *(len(masks[0]) for masks in with_parts)])
         if len(self.part.options) != most:
             self.part.options = [(str(k + 1), k) for k in range(most)]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import socket
-import subprocess
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 from pdnet.config import NOTEBOOKS
 from pdnet.errors import InputError
@@ -14,6 +14,12 @@ from pdnet.report.copies import fresh_copies
 
 EXPLORE = Path("explore")  # git-ignored
 HOST = "127.0.0.1"
+# Voila's page asks another host for icons that nothing here shows: the browser is told not to
+POLICY = {
+    "Content-Security-Policy": "default-src 'self' data: blob: ws://127.0.0.1:* 'unsafe-inline' "
+    "'unsafe-eval'"
+}
+KEPT = 600  # seconds that the kernel of a page stays after somebody closed it
 TRIES = 50  # ports that are tried, from the first one on
 
 
@@ -53,7 +59,10 @@ def lab_command(port: int, *, root: bool) -> list[str]:
 def app_command(port: int) -> list[str]:
     """The command that serves the explorer as an app; it writes nothing."""
     notebook = NOTEBOOKS / "explore.ipynb"
-    return [sys.executable, "-m", "voila", str(notebook), f"--Voila.ip={HOST}", f"--port={port}"]
+    command = [sys.executable, "-m", "voila", str(notebook), f"--Voila.ip={HOST}", f"--port={port}"]
+    command += [f"--Voila.tornado_settings={{'headers': {POLICY}}}"]
+    command += [f"--MappingKernelManager.cull_idle_timeout={KEPT}"]
+    return [*command, "--MappingKernelManager.cull_interval=60"]
 
 
 def is_root() -> bool:
@@ -61,25 +70,20 @@ def is_root() -> bool:
     return hasattr(os, "geteuid") and os.geteuid() == 0
 
 
-def serve_lab(port: int, *, browser: bool) -> int:
-    """JupyterLab until it is stopped; its exit status."""
+def serve_lab(port: int, *, browser: bool) -> NoReturn:
+    """JupyterLab until it is stopped."""
     for line in fresh_copies(NOTEBOOKS, EXPLORE):
         print(line, flush=True)
-    return _served(lab_command(free_port(port), root=is_root()), browser)
+    _become(lab_command(free_port(port), root=is_root()), browser)
 
 
-def serve_app(port: int, *, browser: bool) -> int:
-    """The explorer as an app until it is stopped; its exit status."""
+def serve_app(port: int, *, browser: bool) -> NoReturn:
+    """The explorer as an app until it is stopped."""
     free = free_port(port)
     print(f"the explorer: http://{HOST}:{free} (its first page takes some seconds)", flush=True)
-    return _served(app_command(free), browser)
+    _become(app_command(free), browser)
 
 
-def _served(command: list[str], browser: bool) -> int:
-    """Runs a server until it is stopped by Ctrl-C."""
-    try:
-        return subprocess.run(
-            command if browser else [*command, "--no-browser"], check=False
-        ).returncode
-    except KeyboardInterrupt:
-        return 0
+def _become(command: list[str], browser: bool) -> NoReturn:
+    """Goes on as the server itself, so that who stops this process stops it."""
+    os.execv(command[0], command if browser else [*command, "--no-browser"])
