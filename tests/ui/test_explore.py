@@ -20,7 +20,7 @@ def opened_lab(page, address: str) -> None:
     page.goto(address.replace("/lab?", "/lab/tree/explore.ipynb?"))
     page.locator(".jp-Notebook").wait_for(timeout=LONG)
     # a cell that is run before there is a kernel is run by none
-    page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for(timeout=LONG)
+    page.get_by_text("| Idle").first.wait_for(timeout=LONG)
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
 
