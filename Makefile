@@ -24,7 +24,8 @@ $(STAMP): requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv
 	@# first what builds packages, so that nothing unchecked is fetched while one is built
 	sed -n '/^setuptools==/,/[^\\]$$/p' requirements.lock | $(PIP) install --require-hashes --no-deps -r /dev/stdin
-	$(PIP) install --require-hashes --no-build-isolation -r requirements.lock
+	@# modules compile themselves when they are first imported; most never are
+	$(PIP) install --require-hashes --no-build-isolation --no-compile -r requirements.lock
 	$(PIP) install --no-deps --no-build-isolation --editable .
 	@$(BIN)/python -c 'import cv2' || { echo "error: OpenCV needs a system library; on Debian or Ubuntu: apt-get install libgl1 libglib2.0-0"; exit 2; }
 	@touch $(STAMP)
