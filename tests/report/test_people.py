@@ -24,6 +24,7 @@ from pdnet.metrics.stability import clip_flows, mean_stability
 from pdnet.model import PDNet
 from pdnet.model.checkpoint import save_network
 from pdnet.report import people
+from pdnet.report.figures import save
 from pdnet.report.pages import execute
 from pdnet.training.groups import split_images
 from tests.helpers import ROOT, disc, make_tree, save_image
@@ -255,7 +256,7 @@ def test_blur_lowers_sharpness_and_size_hardly_moves_it():
 
 
 def test_a_picture_carries_its_words(tmp_path):
-    shown = people.show(Figure(figsize=(1, 1)), tmp_path, "x", 'J&F "over" time')
+    shown = save(Figure(figsize=(1, 1)), tmp_path, "x", alt='J&F "over" time')
     image = BeautifulSoup(shown.data, "html.parser").img
     assert image["alt"] == 'J&F "over" time'
     assert image["src"].startswith("data:image/png;base64,")
