@@ -40,7 +40,7 @@ repro: $(STAMP)  ## run the pipeline of the profile in params.yaml (default: the
 	@echo "tables:    results/tables (Markdown, CSV, LaTeX)"
 	@cat results/tables/conclusion.txt
 	@echo "results:   results/ (CSV, masks); checkpoint: models/pdnet.safetensors"
-	@echo "runs:      make ui, then http://127.0.0.1:5000"
+	@echo "runs:      make ui"
 
 smoke: $(STAMP)  ## every stage with the profile `tiny`, in a copy of the files as they are: build/smoke
 	@rm -rf $(SMOKE) && mkdir -p $(SMOKE)
@@ -65,14 +65,14 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-ui: $(STAMP)  ## MLflow on http://127.0.0.1:5000
-	$(BIN)/mlflow ui --backend-store-uri $${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db} --host 127.0.0.1 --port 5000
+ui: $(STAMP)  ## MLflow on the runs, side by side; PORT=5000 is the first port that is tried
+	$(BIN)/pdnet ui $(if $(PORT),--port $(PORT))
 
 lab: $(STAMP)  ## JupyterLab on copies of the notebooks in explore/; nothing that is tracked changes
-	$(BIN)/pdnet lab
+	$(BIN)/pdnet lab $(if $(PORT),--port $(PORT))
 
 app: $(STAMP)  ## the notebook `explore` as an app on http://127.0.0.1:8866, or the next free port
-	$(BIN)/pdnet app
+	$(BIN)/pdnet app $(if $(PORT),--port $(PORT))
 
 test-ui: $(STAMP) build/ui/.ready  ## the widgets in headless Chromium (needs chromium and what `make repro` leaves)
 	PDNET_UI=1 PYTHONPATH=build/ui $(BIN)/python -m pytest tests/ui -p no:xdist -s

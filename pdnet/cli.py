@@ -287,6 +287,21 @@ def lab(
     serve_lab(port, browser=browser)
 
 
+@app.command()
+@one_line_errors
+def ui(
+    port: Annotated[
+        int, typer.Option(help="The first one that is tried.", min=1, max=65535)
+    ] = 5000,
+    params: Params = PARAMS,
+    browser: Annotated[bool, typer.Option(help="Open a browser.")] = True,
+) -> None:
+    """MLflow at 127.0.0.1: the pipelines that ran, side by side; their stages' runs below them."""
+    from pdnet.report.serve import serve_ui
+
+    serve_ui(port, read_config(params, None, None).profile, browser=browser)
+
+
 @app.command(name="app")
 @one_line_errors
 def explorer_app(

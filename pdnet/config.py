@@ -343,7 +343,7 @@ class MachineConfig(Section):
     the profile whose numbers are published fixes its threads.
     """
 
-    workers: Processes = 0  # for files; 0: every core
+    workers: Processes = 0  # for files, and at most for trainings side by side; 0: every core
     loader_workers: Processes = 0  # that load training batches; 0: the main one
     cache_gib: float = Field(0.0, ge=0, le=4096)  # of decoded pictures, in each loading process
     # on disk, of what a frozen encoder makes of its inputs while variants and methods are compared

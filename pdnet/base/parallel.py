@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context, parent_process
+from multiprocessing import current_process, get_context, parent_process
 from typing import Any, TypeVar
 
 from tqdm import tqdm
@@ -61,9 +62,16 @@ def progress(
         more: what else tqdm takes.
     """
     every = 0.5 if sys.stderr.isatty() else 30.0
-    return tqdm(
-        items, desc=what, total=total, unit=unit, mininterval=every, dynamic_ncols=True, **more
-    )
+    how = {"mininterval": every, "dynamic_ncols": True, "position": _line(), **more}
+    return tqdm(items, desc=what, total=total, unit=unit, **how)
+
+
+def _line() -> int | None:
+    """On which line below the command's own bar a worker's stands; None leaves it to tqdm."""
+    if parent_process() is None:
+        return None
+    numbers = re.findall(r"\d+", current_process().name)
+    return int(numbers[-1]) if numbers else None
 
 
 def end_bars() -> None:

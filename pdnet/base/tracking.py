@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import logging
+import json
 import os
+import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,21 +16,13 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-LOCAL_URI = "sqlite:///mlflow.db"
+from pdnet.base.registry import publish
+from pdnet.base.store import files_address, tracking_client, tracking_store
+
 FLUSH_SECONDS = 10.0
 PATIENCE = 5.0  # seconds that failing calls may cost a process before it tracks no more
 LONGEST_VALUE = 6000  # characters that MLflow stores of a parameter
-# what MLflow reads when it is imported or asked; a user's own values win
-SETTINGS = {
-    # it would look up its maker's host and write an id into the user's folder
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "DO_NOT_TRACK": "true",
-    # its own: 7 tries of 120 seconds each, with pauses that double
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
-}
-for setting in SETTINGS.items():
-    os.environ.setdefault(*setting)
+LONGEST_DIGEST = 36  # characters that MLflow stores of a data set's hash
 # seconds that failing calls took in this process, by tracking store
 _lost: dict[str, float] = {}
 
@@ -59,31 +52,39 @@ def git_commit() -> str:
         return "unknown"
 
 
-def shared_parent(experiment: str, name: str, key: str) -> str | None:
-    """The run that groups child runs with the same key, started if there is none; None when
-    tracking fails.
+def experiment_name(profile: str) -> str:
+    """MLflow's experiment of a profile."""
+    return f"pdnet-{profile}"
+
+
+def admitted(name: str) -> str:
+    """A name as MLflow's metrics may have it: letters, digits and a few signs."""
+    return re.sub(r"[^\w\-. :/]", "_", name.replace("&", "and").replace("+", " and "))
+
+
+def markdown_table(
+    what: str, rows: Mapping[str, Mapping[str, float]], columns: Sequence[str]
+) -> str:
+    """Shares as a table in per cent.
+
+    Args:
+        what: the rows are.
+        rows: name -> column -> share.
+        columns: that are shown.
     """
-    run = Run(experiment, name, tags={"group": key}, same=f"tags.group = '{key}'")
-    run.end()
-    return run.run_id
+    lines = [f"| {what} | {' | '.join(columns)} |", "| --- |" + " ---: |" * len(columns)]
+    for name, row in rows.items():
+        values = " | ".join(f"{100 * float(row[column]):.2f}" for column in columns)
+        lines.append(f"| {name} | {values} |")
+    return "\n".join(lines)
 
 
-def tracking_store() -> str:
-    """Where runs are tracked: `MLFLOW_TRACKING_URI`, or the local store."""
-    return os.environ.get("MLFLOW_TRACKING_URI", LOCAL_URI)
-
-
-def tracking_client() -> Any:
-    """A client of the tracking store."""
-    import mlflow
-    from mlflow.store.db import utils
-
-    # a damaged or unreachable database fails at once: ten tries with doubling pauses take 100
-    # seconds, and MLflow has no setting for them
-    utils.MAX_RETRY_COUNT = 1
-    for noisy in ("mlflow", "mlflow.store.db.utils", "alembic"):
-        logging.getLogger(noisy).setLevel(logging.CRITICAL)  # we say what failed, in one line
-    return mlflow.MlflowClient(tracking_store())
+def describe_by_tables(run: Run, folder: Path) -> None:
+    """A folder's tables as a run's text and files."""
+    tables = sorted(folder.glob("*.md"))
+    run.describe("\n\n".join(f"## {table.stem}\n\n{table.read_text()}" for table in tables))
+    for table in tables:
+        run.file(table, "tables")
 
 
 @contextmanager
@@ -107,64 +108,82 @@ class Run:
     alone, and every later call returns at once.
 
     Args:
-        experiment: one per profile.
+        experiment: one per profile, see `experiment_name`.
         name: of the run.
         run_id: resume this run instead of starting one.
-        parent: run id of the parent, for ablation variants.
+        parent: run id of the run that this one stands below.
         tags: more of them.
         same: MLflow filter; a run that it finds is resumed instead of starting one.
+        start: whether one is started where there is none to resume; without it nothing is tracked.
+
+    Attributes:
+        experiment: its experiment's name.
+        run_id: None where it could not be started.
+        fresh: whether this call started the run.
     """
 
     def __init__(
         self,
         experiment: str,
-        name: str,
+        name: str = "",
         *,
         run_id: str | None = None,
+        same: str | None = None,
         parent: str | None = None,
         tags: dict[str, str] | None = None,
-        same: str | None = None,
+        start: bool = True,
     ) -> None:
-        self.run_id = run_id
+        self.experiment, self.run_id = experiment, run_id
         self._client: Any = None
         self._store = tracking_store()
         self._waiting: list[Any] = []
         self._flushed = time.monotonic()
         self._said: set[str] = set()
+        self.fresh = False
         self._started = False
-        self._started = self._safely(lambda: self._start(experiment, name, parent, tags, same))
+        above = {"mlflow.parentRunId": parent} if parent else {}
 
-    def _start(
-        self,
-        experiment: str,
-        name: str,
-        parent: str | None,
-        tags: dict[str, str] | None,
-        same: str | None,
-    ) -> None:
-        self._client = tracking_client()
-        if self.run_id is not None and self._resume():
-            return
-        found = self._client.get_experiment_by_name(experiment)
-        number = found.experiment_id if found else self._client.create_experiment(experiment)
-        twins = self._client.search_runs([number], same, max_results=1) if same else []
-        if twins:
-            self.run_id = twins[0].info.run_id
-            return
-        commit = git_commit()
-        tags = {
-            **(tags or {}),
-            "mlflow.source.git.commit": commit.removesuffix("-dirty"),
-            "git_commit": commit,
-        }
-        if parent:
-            tags["mlflow.parentRunId"] = parent
+        def begin() -> None:
+            self._client = tracking_client()
+            number = self._experiment(experiment)
+            known = self._resume() or self._found(number, same)
+            if start and not known:
+                self._start(number, name, {**(tags or {}), **above})
+
+        begun = self._safely(begin)
+        self._started = begun and self.run_id is not None
+
+    def _start(self, number: str, name: str, tags: dict[str, str]) -> None:
+        tags = {**_origin(), **tags}
         self.run_id = self._client.create_run(number, run_name=name, tags=tags).info.run_id
+        self.fresh = True
+
+    def _found(self, number: str, same: str | None) -> bool:
+        """Whether the store has such a run, which then goes on."""
+        twins = self._client.search_runs([number], same, max_results=1) if same else []
+        for twin in twins:
+            self.run_id = twin.info.run_id
+            self._client.update_run(self.run_id, status="RUNNING")
+        return bool(twins)
+
+    def _experiment(self, name: str) -> str:
+        """The id of an experiment, made if there is none."""
+        from mlflow.exceptions import MlflowException
+
+        found = self._client.get_experiment_by_name(name)
+        if found:
+            return found.experiment_id
+        try:
+            return self._client.create_experiment(name, files_address(name))
+        except MlflowException:  # another process was a moment earlier
+            return self._client.get_experiment_by_name(name).experiment_id
 
     def _resume(self) -> bool:
         """Whether the store knows the run: a resumed training goes on in its own."""
         from mlflow.exceptions import MlflowException
 
+        if self.run_id is None:
+            return False
         try:
             self._client.update_run(self.run_id, status="RUNNING")
         except MlflowException as error:
@@ -239,15 +258,85 @@ class Run:
 
         self._client.log_batch(self.run_id, metrics=[Metric(*values) for values in batch])
 
-    def picture(self, picture: np.ndarray, name: str) -> None:
-        """Logs (H, W, 3) uint8 RGB as an image, e.g. `samples/epoch_003.png`."""
-        self._write(lambda: self._client.log_image(self.run_id, picture, name))
+    def tags(self, **values: Any) -> None:
+        """Sets tags."""
+        self._write(lambda: self._set_tags({name: str(value) for name, value in values.items()}))
+
+    def describe(self, markdown: str) -> None:
+        """Sets the text that stands over the run."""
+        self._write(lambda: self._set_tags({"mlflow.note.content": markdown}))
+
+    def _set_tags(self, values: dict[str, str]) -> None:
+        for name, value in values.items():
+            self._client.set_tag(self.run_id, name, value)
+
+    def data(self, name: str, digest: str, source: Path, context: str) -> None:
+        """Logs which data went in.
+
+        Args:
+            name: of the data set.
+            digest: hash of its content.
+            source: where it lies.
+            context: what it was for, e.g. `training`.
+        """
+        self._write(lambda: self._log_data(name, digest[:LONGEST_DIGEST], source, context))
+
+    def _log_data(self, name: str, digest: str, source: Path, context: str) -> None:
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        place = json.dumps({"uri": str(source)})
+        dataset = Dataset(name=name, digest=digest, source_type="local", source=place)
+        tags = [InputTag("mlflow.data.context", context)]
+        self._client.log_inputs(self.run_id, [DatasetInput(dataset, tags)])
+
+    @contextmanager
+    def machine_watched(self) -> Iterator[None]:
+        """Logs load, memory, disk and network of this machine meanwhile, every ten seconds."""
+        watches: list[Any] = []
+        self._write(lambda: watches.append(self._watch_machine()))
+        try:
+            yield
+        finally:
+            for watch in watches:
+                self._safely(watch.finish)
+
+    def _watch_machine(self) -> Any:
+        from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+        watch = SystemMetricsMonitor(self.run_id, resume_logging=True, tracking_uri=self._store)
+        watch.start()
+        return watch
+
+    def picture(self, picture: np.ndarray, key: str, step: int = 0) -> None:
+        """Logs (H, W, 3) uint8 RGB as an image; those with one key are a series by steps, and the
+        same series of several runs are shown side by side.
+        """
+        self._write(lambda: self._client.log_image(self.run_id, picture, key=key, step=step))
 
     def file(self, path: Path, folder: str | None = None) -> None:
         """Logs a file."""
         self._write(lambda: self._client.log_artifact(self.run_id, str(path), folder))
 
+    def model(self, checkpoint: Path, *, loader: str, data: str, score: float | None) -> None:
+        """Logs the network that the run trained and registers it; see `registry.publish`."""
+        how = {"loader": loader, "data": data, "score": score}
+        self._write(lambda: publish(self._client, self.run_id, checkpoint, **how))
+
     def end(self, status: str = "FINISHED") -> None:
         """Closes the run: FINISHED, KILLED or FAILED."""
         self.flush()
         self._write(lambda: self._client.set_terminated(self.run_id, status))
+
+
+def _origin() -> dict[str, str]:
+    """Tags that say what a run comes from: commit, DVC's stage and experiment."""
+    commit = git_commit()
+    tags = {
+        "mlflow.source.name": os.environ.get("DVC_STAGE") or Path(sys.argv[0]).name,
+        "mlflow.source.type": "LOCAL",
+        "mlflow.source.git.commit": commit.removesuffix("-dirty"),
+        "git_commit": commit,
+        "dvc_experiment": os.environ.get("DVC_EXP_NAME", ""),
+        "dvc_baseline": os.environ.get("DVC_EXP_BASELINE_REV", ""),
+    }
+    return {name: value for name, value in tags.items() if value}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,13 @@ from pdnet.base.imports import code_hash
 from pdnet.base.parallel import progress
 from pdnet.config import FEATURES, LOOK_AT_FLOW, Config, method_configs
 from pdnet.data.images import read_mask
-from pdnet.data.layout import SCORED_ON, TRAINED_ON, Clip, data_hash, read_tree
+from pdnet.data.layout import SCORED_ON, Clip, data_hash, read_tree
 from pdnet.experiments.names import PREDICTIONS
+from pdnet.experiments.seeds import with_each_seed
 from pdnet.experiments.variants import (
     Flows,
     known_under,
     network_to_score,
-    parent_run,
     track,
     train_once,
 )
@@ -68,7 +69,9 @@ class ComparisonPlaces:
         return self.work.parent / FEATURES.name
 
 
-def run_method(params: Path, interaction: str, places: ComparisonPlaces) -> None:
+def run_method(
+    params: Path, interaction: str, places: ComparisonPlaces, *, parent: str | None = None
+) -> None:
     """Trains a method with every seed and writes what it scores; what is done is not done again.
 
     Writes `clips.csv` (rows: method, seed, clip, values), `facts.json`, the first seed's network
@@ -76,15 +79,10 @@ def run_method(params: Path, interaction: str, places: ComparisonPlaces) -> None
     """
     configs = method_configs(params, interaction)
     first = next(iter(configs))
-    data, flows = data_hash(places.data, TRAINED_ON), Flows(places.data)
-    parent = parent_run(configs[first], data, "comparison")
+    how = {"places": places, "flows": Flows(places.data), "parent": parent}
+    scored = with_each_seed(partial(_train_and_score, **how), configs, interaction)
     rows: list[dict[str, Any]] = []
-    for seed, config in configs.items():
-        folder = places.work / interaction / str(seed)
-        how = {"run_name": f"{interaction} {seed}", "parent": parent, "features": places.features}
-        run_id = train_once(config, places.data, folder, **how)
-        scores = score_method(config, folder, places, flows)
-        track(config, run_id, scores, ("J-Mean", "F-Mean"))
+    for seed, scores in scored.items():
         rows += [{"method": interaction, "seed": seed, **row} for row in scores]
     checkpoint = places.work / interaction / str(first) / "pdnet.safetensors"
     seen = network_to_score(configs[first], checkpoint, places.features)
@@ -100,6 +98,19 @@ def run_method(params: Path, interaction: str, places: ComparisonPlaces) -> None
     # RAFT wants weights, which nobody else needs to have
     estimate = estimator(config.flow) if network.looks_at == "flow" else None
     write_json(places.speed, measure_speed(network, clip, config.evaluate, estimate=estimate))
+
+
+def _train_and_score(
+    of_seed: tuple[int, Config], *, places: ComparisonPlaces, flows: Flows, parent: str | None
+) -> list[dict[str, Any]]:
+    seed, config = of_seed
+    interaction = config.model.interaction
+    folder = places.work / interaction / str(seed)
+    how = {"run_name": f"{interaction} {seed}", "parent": parent, "features": places.features}
+    run_id = train_once(config, places.data, folder, **how)
+    scores = score_method(config, folder, places, flows)
+    track(config, run_id, scores, ("J-Mean", "F-Mean"))
+    return scores
 
 
 def score_method(

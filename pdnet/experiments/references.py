@@ -11,7 +11,7 @@ from pdnet.experiments.imbalance import clip_after
 from pdnet.experiments.measure import measure_clip
 from pdnet.experiments.names import CONTROL
 from pdnet.inference.segment import clip_segmenter
-from pdnet.inference.speed import clip_milliseconds
+from pdnet.inference.speed import milliseconds_in_turn
 from pdnet.metrics.stability import clip_flows
 from pdnet.model import PDNet
 
@@ -30,8 +30,8 @@ def reference_policies(
         seed: of random references.
 
     Returns:
-        a row per policy and clip (J, F, J&F, stability), and milliseconds per frame of each policy
-        but the control (median; model and reading).
+        a row per policy and clip (J, F, J&F, stability), and milliseconds per frame of the first
+        clip by each policy but the control, see `milliseconds_in_turn`.
     """
     tree = read_tree(data)
     clips = {clip.name: clip for clip in tree.clips(options.set)}
@@ -40,14 +40,15 @@ def reference_policies(
     if len(clips) == 1:  # nothing unrelated among them
         others = clips | {clip.name: clip for clip in tree.clips("train")}
     rows: list[dict[str, Any]] = []
-    speed: dict[str, float] = {}
+    how = {"k": options.reference_k, "seed": seed}
+    # of the first clip alone: policies differ in work per frame, not per clip
+    first = next(iter(clips.values()))
+    speed = milliseconds_in_turn(
+        {policy: clip_segmenter(network, first, policy=policy, **how) for policy in POLICIES}
+    )
     for policy in POLICIES:
-        how = {"policy": policy, "k": options.reference_k, "seed": seed}
         for name, clip in clips.items():
-            segmenter = clip_segmenter(network, clip, **how)
-            # of the first clip alone: policies differ in work per frame, not per clip
-            if policy not in speed:
-                speed[policy] = clip_milliseconds(segmenter)
+            segmenter = clip_segmenter(network, clip, policy=policy, **how)
             measured = measure_clip(segmenter, clip, flows[name], options)
             rows.append({"policy": policy, **measured.row(name)})
     for name, clip in clips.items():

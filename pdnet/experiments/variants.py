@@ -7,10 +7,10 @@ seed or variant trains itself alone, and what only says how the work is done is 
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,13 @@ import numpy as np
 
 from pdnet.base.files import copy, file_hash, value_hash, write_json, write_table, write_text
 from pdnet.base.imports import code_hash
-from pdnet.base.tracking import Run, shared_parent
+from pdnet.base.tracking import Run, experiment_name
 from pdnet.config import FEATURES, FLOW, LOOK_AT_FLOW, Config, variant_configs
 from pdnet.data.layout import SCORED_ON, TRAINED_ON, data_hash, read_tree
 from pdnet.experiments.imbalance import imbalance_rows
 from pdnet.experiments.measure import measure_clip
 from pdnet.experiments.names import COMPARED
+from pdnet.experiments.seeds import with_each_seed
 from pdnet.inference.segment import clip_segmenter
 from pdnet.metrics.stability import clip_flows
 from pdnet.model import PDNet
@@ -76,22 +77,17 @@ class Flows:
         return self.known
 
 
-def run_variant(params: Path, name: str, places: Places) -> None:
+def run_variant(params: Path, name: str, places: Places, *, parent: str | None = None) -> None:
     """Trains a variant with every seed and writes what it scores; what is done is not done again.
 
     Writes `clips.csv`, `frames.csv`, `imbalance.csv`, `parts.csv` (rows: variant, seed, clip,
     values) and the first seed's network to `places.out`.
     """
     configs = variant_configs(params, name)
-    data, flows = data_hash(places.data, TRAINED_ON), Flows(places.data)
-    parent = parent_run(next(iter(configs.values())), data, "ablation")
+    how = {"name": name, "places": places, "flows": Flows(places.data), "parent": parent}
     tables: Rows = {kind: [] for kind in KINDS}
-    for seed, config in configs.items():
-        folder = places.work / name / str(seed)
-        how = {"run_name": f"{name} {seed}", "parent": parent, "features": places.features}
-        training = train_once(config, places.data, folder, **how)
-        rows = score_once(config, name, folder=folder, places=places, flows=flows)
-        track(config, training, rows["clips"], ("J", "F"))
+    measured = with_each_seed(partial(_train_and_score, **how), configs, name)
+    for seed, rows in measured.items():
         for kind, values in rows.items():
             tables[kind] += [{"variant": name, "seed": seed, **row} for row in values]
     for kind, values in tables.items():
@@ -99,6 +95,18 @@ def run_variant(params: Path, name: str, places: Places) -> None:
     # figure 9 and the notebooks look at one network of each variant
     first = places.work / name / str(next(iter(configs)))
     copy(first / "pdnet.safetensors", places.out / "pdnet.safetensors")
+
+
+def _train_and_score(
+    of_seed: tuple[int, Config], *, name: str, places: Places, flows: Flows, parent: str | None
+) -> Rows:
+    seed, config = of_seed
+    folder = places.work / name / str(seed)
+    how = {"run_name": f"{name} {seed}", "parent": parent, "features": places.features}
+    training = train_once(config, places.data, folder, **how)
+    rows = score_once(config, name, folder=folder, places=places, flows=flows)
+    track(config, training, rows["clips"], ("J", "F"))
+    return rows
 
 
 def train_once(
@@ -203,23 +211,14 @@ def known_under(note: Path, key: str) -> dict[str, Any] | None:
     return said if isinstance(said, dict) and said.get("key") == key else None
 
 
-def parent_run(config: Config, data: str, name: str) -> str | None:
-    """The MLflow run `name` under which the trainings on one data set and one starting network
-    stand.
-    """
-    start = file_hash(Path(config.train.start)) if config.train.start else ""
-    key = hashlib.sha256((data + start).encode()).hexdigest()[:16]
-    return shared_parent(f"pdnet-{config.profile}", name, key)
-
-
 def track(
     config: Config, run_id: str | None, clips: list[Mapping[str, Any]], columns: tuple[str, str]
 ) -> None:
-    """Notes the means over clips of J and F, which the rows have in `columns`, in a training's
-    run.
+    """Notes the means over clips of J and F, which the rows have in `columns`, in per cent in a
+    training's run.
     """
-    run = Run(f"pdnet-{config.profile}", "", run_id=run_id)
+    run = Run(experiment_name(config.profile), run_id=run_id, start=False)
     for name, column in zip(("J", "F"), columns, strict=True):
-        mean = float(np.mean([row[column] for row in clips]))
-        run.metrics(0, **{f"evaluation/{name}-Mean": mean})
+        mean = 100 * float(np.mean([row[column] for row in clips]))
+        run.metrics(0, **{f"test/{name}-Mean": mean})
     run.end()

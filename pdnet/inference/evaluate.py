@@ -16,6 +16,7 @@ from pdnet.inference.baselines import trivial_rows
 from pdnet.inference.predict import mask_files, predict_clips
 from pdnet.inference.speed import measure_speed
 from pdnet.metrics.evaluator import overall, score_folder, write_results
+from pdnet.metrics.region_contour import ClipScore
 from pdnet.metrics.stability import clip_flows, mean_stability
 from pdnet.model import PDNet
 
@@ -28,10 +29,14 @@ class Evaluation:
     """What an evaluation says.
 
     Attributes:
+        scores: of each clip, shares.
+        rows: of each method, `PDNet` first, shares: the content of `methods.csv`.
         metrics: per cent (flicker: of frames). `metrics.json` holds those of `COMPARED_BY`.
         speed: as written to `speed.json`; differs from run to run.
     """
 
+    scores: Mapping[str, ClipScore]
+    rows: Mapping[str, Mapping[str, float]]
     metrics: dict[str, float]
     speed: dict[str, float | str | int]
 
@@ -80,7 +85,7 @@ def evaluate(
     # last, so that nothing else runs meanwhile
     speed = measure_speed(network, clips[0], options)
     write_json(out / "speed.json", speed)
-    return Evaluation(metrics, speed)
+    return Evaluation(scores, rows, metrics, speed)
 
 
 def _shares(row: Mapping[str, float]) -> dict[str, str]:

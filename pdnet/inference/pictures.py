@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from pdnet.data.images import read_frame, read_mask
@@ -9,6 +11,7 @@ from pdnet.data.layout import Clip
 from pdnet.data.overlays import overlay_errors, overlay_mask, overlay_parts
 from pdnet.inference.people import masks
 from pdnet.inference.segment import clip_segmenter
+from pdnet.metrics.evaluator import read_prediction
 from pdnet.model import PDNet
 
 COLUMNS = ("frame", "truth", "prediction (green hit, orange missed, pink false)", "parts")
@@ -31,6 +34,13 @@ def clip_row(
     if found.part_masks is not None:
         parts = overlay_parts(frame, found.part_masks, found.probability)
     return [frame, overlay_mask(frame, truth), errors, parts]
+
+
+def scored_picture(clip: Clip, stem: str, predictions: Path) -> np.ndarray:
+    """A frame's errors, by the mask in a folder of predictions: (H, W, 3) uint8."""
+    truth = read_mask(clip.mask(stem))
+    mask = read_prediction(predictions / clip.name / f"{stem}.png", truth.shape)
+    return overlay_errors(read_frame(clip.frame(stem)), mask, truth)
 
 
 def middle_rows(network: PDNet, clips: list[Clip], threshold: float) -> list[list[np.ndarray]]:

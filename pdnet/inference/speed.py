@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -71,14 +71,21 @@ def measure_speed(
     return said
 
 
-def clip_milliseconds(segmenter: ClipSegmenter) -> float:
-    """Median time of a frame of the segmenter's clip, from the JPEG to the probability."""
-    times = []
-    for index in range(segmenter.count):
-        began = time.perf_counter()
-        segmenter.segment(index)
-        times.append(time.perf_counter() - began)
-    return 1000 * float(np.median(times))
+def milliseconds_in_turn(segmenters: Mapping[str, ClipSegmenter]) -> dict[str, float]:
+    """Median time of a frame by each segmenter of one clip, from the JPEG to the probability: all
+    segment a frame, one after the other, before any goes on, so that whatever else this machine
+    does slows all of them alike.
+
+    Args:
+        segmenters: name -> segmenter that has seen nothing yet.
+    """
+    times: dict[str, list[float]] = {name: [] for name in segmenters}
+    for index in range(min(segmenter.count for segmenter in segmenters.values())):
+        for name, segmenter in segmenters.items():
+            began = time.perf_counter()
+            segmenter.segment(index)
+            times[name].append(1000 * (time.perf_counter() - began))
+    return {name: float(np.median(values)) for name, values in times.items()}
 
 
 def _median_seconds(

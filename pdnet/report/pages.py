@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from pdnet.base.files import write_text
 from pdnet.base.lock import only_writer
 from pdnet.base.parallel import each
-from pdnet.base.tracking import Run
 from pdnet.config import CHECKPOINT, NOTEBOOKS, REPORTS, RESULTS, WORKING, Config
 from pdnet.errors import InputError
 from pdnet.report.browser_script import script_hash
@@ -77,6 +76,8 @@ def execute(notebook: Path, html: Path, parameters: dict[str, Any] | None = None
             cwd=".",
             kernel_name="python3",
             progress_bar=False,
+            # the kernel listens on this machine alone, and would warn at each start of who listens in
+            extra_arguments=["--log-level=ERROR"],
         )
     except papermill.PapermillExecutionError as error:
         first = next((line for line in error.source.splitlines() if line.strip()), "")
@@ -121,8 +122,7 @@ def render(notebook: NotebookNode, title: str) -> str:
 
 
 def execute_all(config: Config, names: list[str]) -> list[Path]:
-    """Executes `notebooks/<name>.ipynb`, as many at a time as there are cores, and logs their
-    figures to MLflow.
+    """Executes `notebooks/<name>.ipynb`, as many at a time as there are cores.
 
     Args:
         config: of the project; each notebook gets the profile and the evaluation split.
@@ -137,7 +137,6 @@ def execute_all(config: Config, names: list[str]) -> list[Path]:
         each(_execute, jobs, "notebooks", workers=config.machine.workers, unit="notebook")
         how = {"data": WORKING, "checkpoint": CHECKPOINT, "profile": config.profile}
         write_index(REPORTS, RESULTS, **how)
-    _track(config, names)
     return [page for _, page, _ in jobs]
 
 
@@ -167,11 +166,3 @@ def _job(config: Config, name: str) -> tuple[Path, Path, dict[str, Any]]:
 def _execute(job: tuple[Path, Path, dict[str, Any]]) -> None:
     os.environ["OMP_NUM_THREADS"] = "1"  # of the kernel: notebooks run side by side
     execute(*job)
-
-
-def _track(config: Config, names: list[str]) -> None:
-    run = Run(f"pdnet-{config.profile}", "notebooks")
-    for name in names:
-        for figure in sorted(figure_folder(name).glob("*")):
-            run.file(figure, f"figures/{name}")
-    run.end()

@@ -71,7 +71,7 @@ def curves_figure(
                 marker=None if "loss" in metric else "o",
                 label=f"{number + 1}: {row['name']}",
             )
-        axis.set(xlabel="step", ylabel=metric.replace("JandF", "J&F"))
+        axis.set(xlabel="step", ylabel=metric.replace("JandF-Mean", "J&F in per cent"))
         axis.legend(fontsize=8)
     return figure
 
@@ -87,10 +87,15 @@ def speed_table(results: Path) -> pd.DataFrame | str:
         "model alone, reference cached": measured["fps_model"],
         "JPEG to mask, reference cached": measured["fps_end_to_end"],
     }
-    policies = results / "references-speed.json"
+    policies, cost = results / "references-speed.json", {}
     if policies.is_file():
-        for policy, milliseconds in json.loads(policies.read_text()).items():
+        measured_policies = json.loads(policies.read_text())
+        for policy, milliseconds in measured_policies.items():
             rows[f"reference policy {policy}"] = 1000 / milliseconds
-    table = pd.DataFrame({"frames per second": rows}).round(1)
+            cost[f"reference policy {policy}"] = milliseconds / measured_policies["first"]
+    columns = {"frames per second": pd.Series(rows).round(1)}
+    if cost:
+        columns["times the cost of `first`"] = pd.Series(cost).round(2)
+    table = pd.DataFrame(columns).reindex(rows)
     about = ("device", "threads", "frame", "input")
     return table.assign(**{name: measured[name] for name in about})

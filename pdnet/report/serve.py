@@ -1,13 +1,21 @@
-"""JupyterLab on copies of the notebooks, and the explorer as an app; on this machine alone."""
+"""JupyterLab on copies of the notebooks, the explorer as an app, MLflow's pages; on this machine
+alone.
+"""
 
 from __future__ import annotations
 
 import os
 import socket
+import subprocess
 import sys
+import time
+import webbrowser
 from pathlib import Path
 from typing import NoReturn
+from urllib.parse import quote, urlencode, urlsplit
 
+from pdnet.base.store import tracking_client, tracking_store
+from pdnet.base.tracking import experiment_name
 from pdnet.config import NOTEBOOKS
 from pdnet.errors import InputError
 from pdnet.report.copies import fresh_copies
@@ -20,6 +28,7 @@ POLICY = {
     "'unsafe-eval'"
 }
 KEPT = 600  # seconds that the kernel of a page stays after somebody closed it
+PATIENCE = 60.0  # seconds that a server may take to start
 TRIES = 50  # ports that are tried, from the first one on
 
 
@@ -65,6 +74,30 @@ def app_command(port: int) -> list[str]:
     return [*command, "--MappingKernelManager.cull_interval=60"]
 
 
+def runs_address(server: str, experiment: str | None) -> str:
+    """MLflow's page of an experiment's pipelines, as charts side by side; by itself MLflow opens on
+    a page for language models.
+
+    Args:
+        server: MLflow's address.
+        experiment: its id; None leads to the list of experiments.
+    """
+    if experiment is None:
+        return f"{server}/#/experiments"
+    shown = {
+        "workflowType": "machine_learning",
+        "searchFilter": "tags.kind = 'pipeline'",
+        "compareRunsMode": "CHART",
+    }
+    return f"{server}/#/experiments/{experiment}/runs?{urlencode(shown, quote_via=quote)}"
+
+
+def ui_command(port: int, store: str) -> list[str]:
+    """The command that serves MLflow's pages of a tracking store."""
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store]
+    return [*command, "--host", HOST, "--port", str(port)]
+
+
 def is_root() -> bool:
     """Whether this process is the machine's administrator; nobody is on Windows."""
     return hasattr(os, "geteuid") and os.geteuid() == 0
@@ -82,6 +115,46 @@ def serve_app(port: int, *, browser: bool) -> NoReturn:
     free = free_port(port)
     print(f"the explorer: http://{HOST}:{free} (its first page takes some seconds)", flush=True)
     _become(app_command(free), browser)
+
+
+def serve_ui(port: int, profile: str, *, browser: bool) -> None:
+    """MLflow's pages until they are stopped; where `MLFLOW_TRACKING_URI` is a server, its pages.
+
+    Args:
+        port: the first one that is tried.
+        profile: whose runs are shown first.
+        browser: whether one is opened, as soon as the server answers.
+    """
+    store = tracking_store()
+    found = tracking_client().get_experiment_by_name(experiment_name(profile))
+    is_served = store.startswith(("http://", "https://"))
+    free = free_port(port)
+    server = store.rstrip("/") if is_served else f"http://{HOST}:{free}"
+    address = runs_address(server, found.experiment_id if found else None)
+    print(f"runs: {address}", flush=True)
+    if browser and has_screen():
+        program = f"from {__name__} import open_when_ready as o; o({address!r})"
+        subprocess.Popen([sys.executable, "-c", program])
+    if not is_served:
+        command = ui_command(free, store)
+        os.execv(command[0], command)
+
+
+def has_screen() -> bool:
+    """Whether a browser would have a window: on a server it would take the terminal."""
+    windows = sys.platform in ("win32", "darwin")
+    return windows or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+def open_when_ready(address: str) -> None:
+    """Opens a browser at a server that is starting, unless that takes longer than `PATIENCE`."""
+    server, ends = urlsplit(address), time.monotonic() + PATIENCE
+    while time.monotonic() < ends:
+        with socket.socket() as tried:
+            if tried.connect_ex((server.hostname, server.port or 80)) == 0:
+                webbrowser.open(address)
+                return
+        time.sleep(0.5)
 
 
 def _become(command: list[str], browser: bool) -> NoReturn:

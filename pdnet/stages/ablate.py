@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pdnet.base.execution import execution, group
 from pdnet.base.lock import only_writer
 from pdnet.base.manifest import vouch
-from pdnet.config import ABLATION_WORK, SERIES, VARIANTS, WORKING
+from pdnet.config import ABLATION_WORK, SERIES, VARIANTS, WORKING, load_config
 from pdnet.experiments.variants import Places, run_variant
+from pdnet.training.interrupt import Stopped
 
 
 def run(params: Path, name: str) -> None:
@@ -15,5 +17,7 @@ def run(params: Path, name: str) -> None:
     places = Places(data=WORKING, series=SERIES, work=ABLATION_WORK, out=VARIANTS / name)
     for tree in (places.data, places.series):
         vouch(tree)
-    with only_writer(places.out):
-        run_variant(params, name, places)
+    config = load_config(params)
+    whole = execution(config.model_dump(mode="json"), Stopped)
+    with only_writer(places.out), whole as above, group(above, "ablation") as runs:
+        run_variant(params, name, places, parent=runs.run_id)

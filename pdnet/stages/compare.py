@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pdnet.base.execution import execution, group
 from pdnet.base.files import write_table
 from pdnet.base.lock import only_writer
 from pdnet.base.manifest import vouch
@@ -26,7 +27,8 @@ def run(params: Path, interaction: str) -> None:
     Raises:
         InputError: no such method, or see `experiments.compare.run_method`.
     """
-    options, out = load_config(params).comparison, COMPARED / interaction
+    config = load_config(params)
+    options, out = config.comparison, COMPARED / interaction
     if interaction not in options.methods:
         known = ", ".join(options.methods)
         raise InputError(f"comparison.methods: '{shown(interaction)}' is unknown; known: {known}")
@@ -36,10 +38,12 @@ def run(params: Path, interaction: str) -> None:
         return
     # now, since it takes seconds and most methods are left out by default
     from pdnet.experiments.compare import ComparisonPlaces, run_method
+    from pdnet.training.interrupt import Stopped
 
     speed = COMPARED_SPEED / f"{interaction}.json"
     places = ComparisonPlaces(data=WORKING, work=COMPARED_WORK, out=out, speed=speed)
     for tree in (WORKING, FLOW):
         vouch(tree)
-    with only_writer(out):
-        run_method(params, interaction, places)
+    whole = execution(config.model_dump(mode="json"), Stopped)
+    with only_writer(out), whole as above, group(above, "comparison") as runs:
+        run_method(params, interaction, places, parent=runs.run_id)

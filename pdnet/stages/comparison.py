@@ -5,9 +5,11 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from pdnet.base.execution import execution, group
 from pdnet.base.lock import only_writer
 from pdnet.base.manifest import vouch
-from pdnet.config import COMPARED, COMPARED_TABLES, FEATURES, WORKING
+from pdnet.base.tracking import describe_by_tables
+from pdnet.config import COMPARED, COMPARED_TABLES, FEATURES, WORKING, load_config
 from pdnet.experiments.comparison_tables import write_comparison
 
 
@@ -16,5 +18,10 @@ def run(params: Path) -> None:
     vouch(WORKING)
     with only_writer(COMPARED_TABLES):
         write_comparison(params, WORKING, COMPARED, COMPARED_TABLES)
+    config = load_config(params)
+    if config.comparison.run:
+        whole = execution(config.model_dump(mode="json"))
+        with whole as above, group(above, "comparison") as runs:
+            describe_by_tables(runs, COMPARED_TABLES)
     # every method is scored
     shutil.rmtree(FEATURES, ignore_errors=True)

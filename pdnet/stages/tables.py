@@ -5,8 +5,10 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from pdnet.base.execution import execution, group
 from pdnet.base.lock import only_writer
-from pdnet.config import FEATURES, RESULTS, TABLES, VARIANTS
+from pdnet.base.tracking import describe_by_tables
+from pdnet.config import FEATURES, RESULTS, TABLES, VARIANTS, load_config
 from pdnet.experiments.tables import write_tables
 
 
@@ -14,5 +16,9 @@ def run(params: Path) -> None:
     """Writes Tables 3, 4 and 5, our own variants, the imbalance experiment and the conclusion."""
     with only_writer(TABLES):
         write_tables(params, VARIANTS, RESULTS / "references.csv", TABLES)
+    config = load_config(params)
+    whole = execution(config.model_dump(mode="json"))
+    with whole as above, group(above, "ablation") as runs:
+        describe_by_tables(runs, TABLES)
     # every variant is scored
     shutil.rmtree(FEATURES, ignore_errors=True)

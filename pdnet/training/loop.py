@@ -15,10 +15,11 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from pdnet.base.files import write_json, write_table
+from pdnet.base.execution import distinguishing
+from pdnet.base.files import file_hash, write_json, write_table
 from pdnet.base.lock import only_writer
 from pdnet.base.parallel import START_METHOD, peak_memory, progress
-from pdnet.base.tracking import Run, tracked
+from pdnet.base.tracking import Run, admitted, experiment_name, tracked
 from pdnet.config import Config, TrainConfig
 from pdnet.data.flow import need_flow
 from pdnet.data.layout import TRAINED_ON, Clip, check, data_hash, image_pairs, read_tree
@@ -77,7 +78,7 @@ class Training:
         features: Path | None = None,
     ) -> None:
         train, model = config.train, config.model
-        self.config, self.out = config, out
+        self.config, self.root, self.out = config, data, out
         self.run_name, self.parent, self.run_id = run_name, parent, None
         device = take_machine(config.machine)
         devices = 1 if device.index is None else [device.index]
@@ -169,9 +170,11 @@ class Training:
             self.progress = resumed
             sys.stderr.write(f"resuming at epoch {resumed.epoch}, step {resumed.step}\n")
         run = self._start_run(resumed is not None)
-        with tracked(run, Stopped, KeyboardInterrupt), Interruption() as stop:
+        ends = tracked(run, Stopped, KeyboardInterrupt)
+        with ends, run.machine_watched(), Interruption() as stop:
             batches = {kind: self.batches(kind) for kind in set(self.kinds)}
-            with progress(None, "train", total=self.total, unit="step", initial=self.done) as bar:
+            done = {"total": self.total, "initial": self.done}
+            with progress(None, self.run_name, unit="step", **done) as bar:
                 while self.progress.epoch < self.config.train.epochs:
                     self._epoch(batches=batches, run=run, bar=bar, stop=stop)
             return self._finish(run)
@@ -340,10 +343,10 @@ class Training:
             how = {"threshold": threshold, "frames": train.validation_frames}
             row.update(validate(self.result, self.held_back, **how))
             rows = middle_rows(self.result, self.held_back[:SHOWN_CLIPS], threshold)
-            run.picture(sheet(rows), f"samples/epoch_{epoch:03d}.png")
+            run.picture(sheet(rows), "held-back clips", epoch)
         self._learn()
         self.progress.validation.append(row)
-        named = {_metric_name(key): value for key, value in row.items()}
+        named = dict(_metric(key, value) for key, value in row.items())
         # memory differs from run to run: MLflow has it, the tables that are compared don't
         run.metrics(self.done, **named, **{"health/memory_gib": peak_memory()})
         run.flush()
@@ -355,16 +358,18 @@ class Training:
             sys.stderr.write(f"\nwarning: epoch {epoch}: {alive:.0f} of {parts} parts are alive\n")
 
     def _start_run(self, resumed: bool) -> Run:
+        parameters = self.config.model_dump(mode="json")
         run = Run(
-            f"pdnet-{self.config.profile}",
+            experiment_name(self.config.profile),
             self.run_name,
             run_id=self.progress.run_id,
             parent=self.parent,
+            tags={"kind": "training", **distinguishing(parameters), "data_hash": self.data_hash},
         )
         self.run_id = self.progress.run_id = run.run_id
         if not resumed:
-            about = {"data_hash": self.data_hash, "device": str(self.fabric.device)}
-            run.parameters(self.config.model_dump(), **about)
+            run.parameters(parameters, data_hash=self.data_hash, device=str(self.fabric.device))
+            run.data(self.config.profile, self.data_hash, self.root, "training")
         return run
 
     def _log_step(self, run: Run, row: dict[str, Any], seconds: float) -> None:
@@ -410,6 +415,8 @@ class Training:
         # last: whoever is killed before it goes on from the last epoch but one
         self.state_file.unlink(missing_ok=True)
         run.file(path, "checkpoint")
+        # by which an evaluation finds the run that trained what it scores
+        run.tags(checkpoint=file_hash(path))
         return path
 
 
@@ -433,11 +440,14 @@ def build_optimiser(
 
 def validation_scores(row: Row) -> dict[str, float]:
     """The scores of a row of `validation.csv` in per cent; health of the parts is left out."""
-    names = [name for name in row if _metric_name(name).startswith("validation/")]
-    return {name: round(100 * row[name], 4) for name in names}
+    return {name: round(100 * row[name], 4) for name in row if _is_score(name)}
 
 
-def _metric_name(key: str) -> str:
-    """A column of `validation.csv` -> the name of its MLflow metric, which admits no ampersand."""
-    group = "validation/" if key.startswith("J") or "Mean" in key else "health/"
-    return group + key.replace("&", "and")
+def _is_score(key: str) -> bool:
+    return key.startswith("J") or "Mean" in key
+
+
+def _metric(key: str, value: float) -> tuple[str, float]:
+    """A value of `validation.csv` as MLflow's metric: scores in per cent."""
+    name = admitted(key)
+    return (f"validation/{name}", 100 * value) if _is_score(key) else (f"health/{name}", value)

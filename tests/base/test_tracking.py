@@ -12,12 +12,17 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from pdnet.base import tracking
-from pdnet.base.tracking import SETTINGS, Run, git_commit, shared_parent, tracking_client
+from pdnet.base.execution import execution
+from pdnet.base.store import SETTINGS, tracking_client
+from pdnet.base.tracking import Run, git_commit
+from pdnet.config import load_config
+from tests.helpers import ROOT
 
 
 @contextmanager
@@ -77,7 +82,9 @@ def everything(run: Run, steps: int = 200) -> None:
     for step in range(steps):
         run.metrics(step, **{"loss/total": 1.0})
         run.flush()
-    run.picture(np.zeros((4, 4, 3), np.uint8), "samples/x.png")
+    run.picture(np.zeros((4, 4, 3), np.uint8), "frames")
+    run.tags(kind="training")
+    run.data("sample", "hash", Path("data"), "training")
     run.end()
 
 
@@ -104,7 +111,8 @@ def test_a_server_that_hangs_costs_all_runs_of_a_process_together_one_call(monke
     with hanging() as address:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
         began = time.monotonic()
-        assert shared_parent("experiment", "ablation", "key") is None
+        with execution(load_config(ROOT / "params.yaml").model_dump(mode="json")) as whole:
+            assert whole.run_id is None
         for number in range(10):
             everything(Run("experiment", str(number), run_id="earlier"), steps=2)
         assert time.monotonic() - began < 3.0
@@ -157,7 +165,7 @@ def test_outside_git_the_commit_is_unknown(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("own", [{}, dict.fromkeys(SETTINGS, "1")])
 def test_nobody_is_told_and_waits_are_short_unless_a_user_wants_it(own):
-    program = "import os, json, pdnet.base.tracking; print(json.dumps(dict(os.environ)))"
+    program = "import os, json, pdnet.base.store; print(json.dumps(dict(os.environ)))"
     others = {name: value for name, value in os.environ.items() if name not in SETTINGS}
     done = subprocess.run(
         [sys.executable, "-c", program], env={**others, **own}, capture_output=True, text=True

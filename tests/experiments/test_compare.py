@@ -377,3 +377,17 @@ def test_a_reference_at_hand_costs_nothing_and_a_flow_costs_a_second_encoding(co
         assert one_frame < costs[name]["gmacs"] < 1.5 * one_frame, name
     assert costs["hfan"]["gmacs"] > 1.9 * one_frame
     assert costs["hfan"]["memory_mib"] > 1.5 * costs["none"]["memory_mib"]
+
+
+def test_seeds_side_by_side_give_what_they_give_one_after_another(tmp_path, keys_alone):
+    results = {}
+    for workers in (1, 2):
+        root = tmp_path / str(workers)
+        data_with_flow(root)
+        changes = {"comparison.seeds": [1, 2], "machine.workers": workers}
+        run_method(write_options(root, "ipda", **changes), "ipda", places_in(root))
+        work = places_in(root).work / "ipda"
+        networks = [(work / f"{seed}/pdnet.safetensors").read_bytes() for seed in (1, 2)]
+        assert networks[0] != networks[1]
+        results[workers] = [*networks, (places_in(root).out / "clips.csv").read_bytes()]
+    assert results[1] == results[2]

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 import pdnet.config
+from pdnet.base.store import tracking_client
 from pdnet.config import Config, Section
 from pdnet.data.images import read_labels
 from pdnet.stages.recipes import OF_A_METHOD, OF_A_VARIANT, READS
@@ -97,6 +98,7 @@ def project(tmp_path, monkeypatch) -> Path:
     }
     write_params(tmp_path / "params.yaml", **changes)
     shutil.copytree(ROOT / "notebooks", tmp_path / "notebooks")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")  # its runs alone are looked at
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -121,6 +123,7 @@ def test_every_stage_from_scripts_to_report(cli, project, watch):
     run("comparison")
     check_comparison(project)
     run("notebooks")
+    check_runs(project)
     assert "without IPDA and fusion" in (project / "results/tables/table3.md").read_text()
     assert "Against 'p = 1'" in (project / "results/tables/conclusion.txt").read_text()
     check_pages(cli, project)
@@ -141,6 +144,47 @@ def check_scores(project: Path) -> None:
     assert speed["fps_model"] > 0 and speed["fps_end_to_end"] > 0 and speed["device"]
     mask = read_labels(project / "results/predictions/lecture/planetarium/00005.png")
     assert mask.shape == (480, 854) and set(np.unique(mask)) <= {0, 255}
+
+
+def check_runs(project: Path) -> None:
+    """One run for the pipeline, with its scores; below it the stages' runs, and what they say."""
+    client = tracking_client()
+    [experiment] = client.search_experiments(filter_string="name = 'pdnet-sample'")
+    runs = client.search_runs([experiment.experiment_id])
+    [whole] = [run for run in runs if run.data.tags["kind"] == "pipeline"]
+    below = {run.info.run_id: run for run in runs if "mlflow.parentRunId" in run.data.tags}
+    named = {run.info.run_name: run for run in below.values()}
+    stages = {"train", "evaluate", "references", "ablation", "comparison", "notebooks"}
+    assert stages <= set(named)
+    for name, run in named.items():
+        parent = run.data.tags["mlflow.parentRunId"]
+        assert parent == whole.info.run_id or parent in below, name
+        assert run.info.status == "FINISHED" and run.info.end_time >= run.info.start_time
+    ours = json.loads((project / "results/metrics.json").read_text())["test"]["J&F-Mean"]
+    for run in (whole, named["train"], named["evaluate"]):
+        assert run.data.metrics["test/JandF-Mean"] == pytest.approx(ours, abs=1e-3)
+        clips = [name for name in run.data.metrics if name.startswith("test clips/")]
+        assert len(clips) == 2 and "| PDNet |" in run.data.tags["mlflow.note.content"]
+        pictures = client.list_artifacts(run.info.run_id, "images")
+        assert {"worst frames", "best frames"} <= {shown_series(file.path) for file in pictures}
+    validation = json.loads((project / "models/summary.json").read_text())["validation"]
+    in_mlflow = named["train"].data.metrics["validation/JandF-Mean"]
+    assert in_mlflow == pytest.approx(validation["J&F-Mean"], abs=1e-3), "both in per cent"
+    [data] = named["train"].inputs.dataset_inputs
+    assert named["train"].data.tags["data_hash"].startswith(data.dataset.digest)
+    trained = {run.info.run_name for run in runs if parent_name(run, below) == "ablation"}
+    assert trained == {f"{variant} {seed}" for variant in VARIANTS for seed in (1, 2)}
+    assert "without IPDA" in named["ablation"].data.tags["mlflow.note.content"]
+
+
+def shown_series(path: str) -> str:
+    """The series of a picture's file, as MLflow names it."""
+    return Path(path).name.split("%")[0]
+
+
+def parent_name(run, runs: dict) -> str | None:
+    parent = runs.get(run.data.tags.get("mlflow.parentRunId"))
+    return parent and parent.info.run_name
 
 
 def check_comparison(project: Path) -> None:
