@@ -51,13 +51,12 @@ def tracking_client() -> Any:
     for noisy in ("mlflow", "mlflow.store.db.utils", "alembic"):
         logging.getLogger(noisy).setLevel(logging.CRITICAL)  # we say what failed, in one line
     store = tracking_store()
-    client = mlflow.MlflowClient(store)
-    if store.startswith(SQLITE):
-        # MLflow makes a new database, or brings an old one up to date, at the first question, and
-        # experiments that run at once would do so at once
-        with FileLock(f"{_database(store)}.lock", timeout=LONGEST_WAIT):
-            client.search_experiments(max_results=1)
-    return client
+    if not store.startswith(SQLITE):
+        return mlflow.MlflowClient(store)
+    # a client makes a new database, or brings an old one up to date, and experiments that run at
+    # once would do so at once
+    with FileLock(f"{_database(store)}.lock", timeout=LONGEST_WAIT):
+        return mlflow.MlflowClient(store)
 
 
 def _database(store: str) -> Path:

@@ -76,7 +76,7 @@ def execute(notebook: Path, html: Path, parameters: dict[str, Any] | None = None
             cwd=".",
             kernel_name="python3",
             progress_bar=False,
-            # the kernel listens on this machine alone, and would warn at each start of who listens in
+            # it listens on this machine alone, and would warn at each start of who listens in
             extra_arguments=["--log-level=ERROR"],
         )
     except papermill.PapermillExecutionError as error:
