@@ -2,7 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.ready
-PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+# errors alone: a warning here is about somebody's configuration of pip
+PIP := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check
 # what looks after the packages has an environment of its own: .venv is what gets locked
 TOOLS := build/tools
 SMOKE := $(CURDIR)/build/smoke
@@ -111,4 +112,4 @@ $(TOOLS)/.ready: Makefile | $(STAMP)
 	@touch $@
 
 clean:  ## remove the environment and everything that was fetched or generated
-	rm -rf .venv build data/raw data/480p data/flow data/imbalance data/archives models results reports mlruns mlartifacts mlflow.db
+	rm -rf .venv build data/raw data/480p data/flow data/imbalance data/archives models results reports mlruns mlartifacts mlflow.db mlflow.db.lock

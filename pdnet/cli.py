@@ -19,7 +19,6 @@ app = typer.Typer(
     "without DVC; `dvc repro` runs them all.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
 )
 Params = Annotated[Path, typer.Option("--params", help="Parameter file.")]
 Values = Annotated[

@@ -14,7 +14,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from pdnet.config import OUTPUTS
-from pdnet.report.serve import app_command, lab_command
+from pdnet.report.serve import app_command, lab_command, ui_command
 from tests.helpers import ROOT, TINY, write_params
 
 LOCK = (ROOT / "requirements.lock").read_text()
@@ -93,7 +93,8 @@ def test_a_server_listens_here_alone_and_nobody_is_told(target):
     assert "MLFLOW_DISABLE_TELEMETRY = true" in said and "DO_NOT_TRACK = true" in said
     run = [line for line in said.splitlines() if line.startswith(".venv/bin/")]
     assert run
-    commands = {"ui": run[0].split(), "lab": lab_command(8888, root=True)}
+    store = "sqlite:///mlflow.db"
+    commands = {"ui": ui_command(5000, store), "lab": lab_command(8888, root=True)}
     commands["app"] = app_command(8866)
     if target in commands:
         assert any("127.0.0.1" in word for word in commands[target])

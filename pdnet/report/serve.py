@@ -92,6 +92,16 @@ def runs_address(server: str, experiment: str | None) -> str:
     return f"{server}/#/experiments/{experiment}/runs?{urlencode(shown, quote_via=quote)}"
 
 
+def latest_experiment(profile: str) -> str | None:
+    """The id of a profile's experiment; where it has none, that of the one that was last begun."""
+    client = tracking_client()
+    found = client.get_experiment_by_name(experiment_name(profile))
+    ours = f"name LIKE '{experiment_name('')}%'"
+    others = client.search_experiments(max_results=1, filter_string=ours)
+    chosen = [found] if found else others
+    return chosen[0].experiment_id if chosen else None
+
+
 def ui_command(port: int, store: str) -> list[str]:
     """The command that serves MLflow's pages of a tracking store."""
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store]
@@ -126,11 +136,11 @@ def serve_ui(port: int, profile: str, *, browser: bool) -> None:
         browser: whether one is opened, as soon as the server answers.
     """
     store = tracking_store()
-    found = tracking_client().get_experiment_by_name(experiment_name(profile))
+    experiment = latest_experiment(profile)
     is_served = store.startswith(("http://", "https://"))
     free = free_port(port)
     server = store.rstrip("/") if is_served else f"http://{HOST}:{free}"
-    address = runs_address(server, found.experiment_id if found else None)
+    address = runs_address(server, experiment)
     print(f"runs: {address}", flush=True)
     if browser and has_screen():
         program = f"from {__name__} import open_when_ready as o; o({address!r})"

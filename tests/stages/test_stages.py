@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from bs4 import BeautifulSoup
 
 import pdnet.config
 from pdnet.base.store import tracking_client
@@ -209,6 +210,10 @@ def check_pages(cli, project: Path) -> None:
     assert all(f'href="{name}.html"'.encode() in index for name in pages)
     for name, page in pages.items():
         assert b"data:image/png" in page and b"Figure size" not in page, name
+        silent = [
+            image for image in BeautifulSoup(page, "html.parser")("img") if not image.get("alt")
+        ]
+        assert not silent, f"{name}: a picture without words"
     assert b"PDNet (paper)" in pages["report"] and b"HFAN-style" in pages["comparison"]
     assert pages["report"].count(b"data:image/png") >= 4
     files = [path for path in (project / "reports/figures").rglob("*.*")]

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
@@ -18,6 +19,8 @@ from tests.helpers import ROOT
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 SHOTS = ROOT / "build/screenshots"
+# what the three servers print: Voila and JupyterLab when they listen, ours before MLflow does
+READY = r"(?:is running at:\s.*?|^runs: )(http://127\.0\.0\.1:\d+\S*)"
 START = 90  # seconds for a server; it takes five
 
 
@@ -79,7 +82,7 @@ def address_in(log: Path, server: subprocess.Popen) -> str:
     until = time.monotonic() + START
     while time.monotonic() < until and server.poll() is None:
         said = log.read_text()
-        ready = re.search(r"is running at:\s.*?(http://127\.0\.0\.1:\d+\S*)", said, re.DOTALL)
+        ready = re.search(READY, said, re.DOTALL)
         if ready:
             return ready[1]
         time.sleep(0.2)
@@ -96,6 +99,25 @@ def app() -> Iterator[str]:
 def lab() -> Iterator[str]:
     with served("lab") as address:
         yield address
+
+
+@pytest.fixture(scope="session")
+def mlflow() -> Iterator[str]:
+    with served("ui") as address:
+        wait_for(address)
+        yield address
+
+
+def wait_for(address: str) -> None:
+    """Until a server answers."""
+    until = time.monotonic() + START
+    while time.monotonic() < until:
+        try:
+            urlopen(address.partition("#")[0], timeout=5).close()
+            return
+        except OSError:
+            time.sleep(0.5)
+    raise AssertionError(f"no answer: {address}")
 
 
 class Watch:
