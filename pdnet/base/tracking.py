@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
-import re
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +13,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from pdnet.base.origin import origin
 from pdnet.base.registry import publish
 from pdnet.base.store import files_address, tracking_client, tracking_store
 
@@ -38,53 +36,9 @@ def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return result
 
 
-def git_commit() -> str:
-    """The commit of the working tree, `-dirty` appended where it differs; `unknown` outside git."""
-    try:
-        commit = subprocess.run(
-            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True
-        ).stdout.strip()
-        changed = subprocess.run(
-            ["git", "status", "--porcelain"], capture_output=True, text=True, check=True
-        ).stdout
-        return commit + ("-dirty" if changed.strip() else "")
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-
-
 def experiment_name(profile: str) -> str:
     """MLflow's experiment of a profile."""
     return f"pdnet-{profile}"
-
-
-def admitted(name: str) -> str:
-    """A name as MLflow's metrics may have it: letters, digits and a few signs."""
-    return re.sub(r"[^\w\-. :/]", "_", name.replace("&", "and").replace("+", " and "))
-
-
-def markdown_table(
-    what: str, rows: Mapping[str, Mapping[str, float]], columns: Sequence[str]
-) -> str:
-    """Shares as a table in per cent.
-
-    Args:
-        what: the rows are.
-        rows: name -> column -> share.
-        columns: that are shown.
-    """
-    lines = [f"| {what} | {' | '.join(columns)} |", "| --- |" + " ---: |" * len(columns)]
-    for name, row in rows.items():
-        values = " | ".join(f"{100 * float(row[column]):.2f}" for column in columns)
-        lines.append(f"| {name} | {values} |")
-    return "\n".join(lines)
-
-
-def describe_by_tables(run: Run, folder: Path) -> None:
-    """A folder's tables as a run's text and files."""
-    tables = sorted(folder.glob("*.md"))
-    run.describe("\n\n".join(f"## {table.stem}\n\n{table.read_text()}" for table in tables))
-    for table in tables:
-        run.file(table, "tables")
 
 
 @contextmanager
@@ -154,7 +108,7 @@ class Run:
         self._started = begun and self.run_id is not None
 
     def _start(self, number: str, name: str, tags: dict[str, str]) -> None:
-        tags = {**_origin(), **tags}
+        tags = {**origin(), **tags}
         self.run_id = self._client.create_run(number, run_name=name, tags=tags).info.run_id
         self.fresh = True
 
@@ -266,6 +220,14 @@ class Run:
         """Sets the text that stands over the run."""
         self._write(lambda: self._set_tags({"mlflow.note.content": markdown}))
 
+    def describe_by_tables(self, folder: Path) -> None:
+        """A folder's Markdown tables as the text that stands over the run, and as its files."""
+        tables = sorted(folder.glob("*.md"))
+        texts = [f"## {table.stem}\n\n{table.read_text()}" for table in tables]
+        self.describe("\n\n".join(texts))
+        for table in tables:
+            self.file(table, "tables")
+
     def _set_tags(self, values: dict[str, str]) -> None:
         for name, value in values.items():
             self._client.set_tag(self.run_id, name, value)
@@ -326,17 +288,3 @@ class Run:
         """Closes the run: FINISHED, KILLED or FAILED."""
         self.flush()
         self._write(lambda: self._client.set_terminated(self.run_id, status))
-
-
-def _origin() -> dict[str, str]:
-    """Tags that say what a run comes from: commit, DVC's stage and experiment."""
-    commit = git_commit()
-    tags = {
-        "mlflow.source.name": os.environ.get("DVC_STAGE") or Path(sys.argv[0]).name,
-        "mlflow.source.type": "LOCAL",
-        "mlflow.source.git.commit": commit.removesuffix("-dirty"),
-        "git_commit": commit,
-        "dvc_experiment": os.environ.get("DVC_EXP_NAME", ""),
-        "dvc_baseline": os.environ.get("DVC_EXP_BASELINE_REV", ""),
-    }
-    return {name: value for name, value in tags.items() if value}

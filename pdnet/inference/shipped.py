@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from pdnet.base.files import write_atomically
+from pdnet.base.origin import git_commit
 from pdnet.base.parameters_file import shown
-from pdnet.base.tracking import git_commit
 from pdnet.config import CHECKPOINT, EvaluateConfig, checked
 from pdnet.errors import InputError
 from pdnet.model.checkpoint import load_network, packed, read_header

@@ -8,7 +8,6 @@ from pathlib import Path
 from pdnet.base.execution import execution, group
 from pdnet.base.lock import only_writer
 from pdnet.base.manifest import vouch
-from pdnet.base.tracking import describe_by_tables
 from pdnet.config import COMPARED, COMPARED_TABLES, FEATURES, WORKING, load_config
 from pdnet.experiments.comparison_tables import write_comparison
 
@@ -22,6 +21,6 @@ def run(params: Path) -> None:
     if config.comparison.run:
         whole = execution(config.model_dump(mode="json"))
         with whole as above, group(above, "comparison") as runs:
-            describe_by_tables(runs, COMPARED_TABLES)
+            runs.describe_by_tables(COMPARED_TABLES)
     # every method is scored
     shutil.rmtree(FEATURES, ignore_errors=True)

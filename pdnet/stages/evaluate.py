@@ -13,7 +13,8 @@ from pdnet.base.execution import execution, stage_run
 from pdnet.base.files import file_hash
 from pdnet.base.lock import only_writer
 from pdnet.base.manifest import vouch
-from pdnet.base.tracking import Run, admitted, markdown_table, tracked
+from pdnet.base.run_text import admitted, markdown_table
+from pdnet.base.tracking import Run, tracked
 from pdnet.config import CHECKPOINT, RESULTS, WORKING, Config
 from pdnet.data.layout import SCORED_ON, data_hash, read_tree
 from pdnet.inference.evaluate import Evaluation, evaluate
@@ -26,7 +27,7 @@ SHOWN_FRAMES = 4  # of the worst and of the best
 TABLE_COLUMNS = ("J&F-Mean", "J-Mean", "F-Mean")
 
 
-class Shown(NamedTuple):
+class ScoredFrame(NamedTuple):
     """A frame that MLflow shows: of which series, at which place in it, with which J."""
 
     series: str
@@ -66,7 +67,7 @@ def _training_of(checkpoint: Path, experiment: str) -> AbstractContextManager[Ru
     return tracked(Run(experiment, same=same, start=False))
 
 
-def _track(run: Run, evaluation: Evaluation, shown: Sequence[Shown]) -> None:
+def _track(run: Run, evaluation: Evaluation, shown: Sequence[ScoredFrame]) -> None:
     """Scores in per cent, the clips' too, speed, and the tables as the run's text."""
     named = {f"test/{admitted(name)}": value for name, value in evaluation.metrics.items()}
     for clip, score in evaluation.scores.items():
@@ -78,7 +79,7 @@ def _track(run: Run, evaluation: Evaluation, shown: Sequence[Shown]) -> None:
     run.describe(_text(evaluation, shown))
 
 
-def _text(evaluation: Evaluation, shown: Sequence[Shown]) -> str:
+def _text(evaluation: Evaluation, shown: Sequence[ScoredFrame]) -> str:
     """Methods, clips and the frames that are shown, in per cent, as Markdown."""
     clips = {name: score.row() for name, score in evaluation.scores.items()}
     frames = {f"{one.series} {one.step}: {one.clip} {one.stem}": {"J": one.j} for one in shown}
@@ -90,19 +91,19 @@ def _text(evaluation: Evaluation, shown: Sequence[Shown]) -> str:
     return "\n\n".join(tables)
 
 
-def _shown_frames(scores: Mapping[str, ClipScore]) -> list[Shown]:
+def _shown_frames(scores: Mapping[str, ClipScore]) -> list[ScoredFrame]:
     """The frames with the least J, then those with the largest."""
     frames = []
     for name, score in scores.items():
         frames += [(float(j), name, stem) for stem, j in zip(score.frames, score.j, strict=True)]
     frames.sort()
-    worst = [Shown("worst", i, *frame) for i, frame in enumerate(frames[:SHOWN_FRAMES])]
-    best = [Shown("best", i, *frame) for i, frame in enumerate(frames[::-1][:SHOWN_FRAMES])]
+    worst = [ScoredFrame("worst", i, *frame) for i, frame in enumerate(frames[:SHOWN_FRAMES])]
+    best = [ScoredFrame("best", i, *frame) for i, frame in enumerate(frames[::-1][:SHOWN_FRAMES])]
     return worst + best
 
 
 def _pictures(
-    shown: Sequence[Shown], config: Config, *, data: Path, out: Path
+    shown: Sequence[ScoredFrame], config: Config, *, data: Path, out: Path
 ) -> list[tuple[str, int, np.ndarray]]:
     """Series, step and picture of each: hits green, missed orange, false pink."""
     clips = {clip.name: clip for clip in read_tree(data).clips(config.evaluate.set)}

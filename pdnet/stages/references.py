@@ -13,7 +13,8 @@ from pdnet.base.execution import execution, stage_run
 from pdnet.base.files import write_json, write_table
 from pdnet.base.lock import only_writer
 from pdnet.base.manifest import vouch
-from pdnet.base.tracking import Run, admitted, markdown_table
+from pdnet.base.run_text import admitted, markdown_table
+from pdnet.base.tracking import Run
 from pdnet.config import CHECKPOINT, RESULTS, WORKING, Config
 from pdnet.experiments.references import reference_policies
 from pdnet.model.checkpoint import load_network

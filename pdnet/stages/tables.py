@@ -7,7 +7,6 @@ from pathlib import Path
 
 from pdnet.base.execution import execution, group
 from pdnet.base.lock import only_writer
-from pdnet.base.tracking import describe_by_tables
 from pdnet.config import FEATURES, RESULTS, TABLES, VARIANTS, load_config
 from pdnet.experiments.tables import write_tables
 
@@ -19,6 +18,6 @@ def run(params: Path) -> None:
     config = load_config(params)
     whole = execution(config.model_dump(mode="json"))
     with whole as above, group(above, "ablation") as runs:
-        describe_by_tables(runs, TABLES)
+        runs.describe_by_tables(TABLES)
     # every variant is scored
     shutil.rmtree(FEATURES, ignore_errors=True)

@@ -19,7 +19,8 @@ from pdnet.base.execution import distinguishing
 from pdnet.base.files import file_hash, write_json, write_table
 from pdnet.base.lock import only_writer
 from pdnet.base.parallel import START_METHOD, peak_memory, progress
-from pdnet.base.tracking import Run, admitted, experiment_name, tracked
+from pdnet.base.run_text import admitted
+from pdnet.base.tracking import Run, experiment_name, tracked
 from pdnet.config import Config, TrainConfig
 from pdnet.data.flow import need_flow
 from pdnet.data.layout import TRAINED_ON, Clip, check, data_hash, image_pairs, read_tree

@@ -19,8 +19,9 @@ import pytest
 
 from pdnet.base import tracking
 from pdnet.base.execution import execution
+from pdnet.base.origin import git_commit
 from pdnet.base.store import SETTINGS, tracking_client
-from pdnet.base.tracking import Run, git_commit
+from pdnet.base.tracking import Run
 from pdnet.config import load_config
 from tests.helpers import ROOT
 
@@ -79,9 +80,10 @@ def recording(monkeypatch) -> Iterator[str]:
 def everything(run: Run, steps: int = 200) -> None:
     """What a training asks of its run."""
     run.parameters({"train": {"epochs": 2}}, device="cpu")
-    for step in range(steps):
-        run.metrics(step, **{"loss/total": 1.0})
-        run.flush()
+    with run.machine_watched():
+        for step in range(steps):
+            run.metrics(step, **{"loss/total": 1.0})
+            run.flush()
     run.picture(np.zeros((4, 4, 3), np.uint8), "frames")
     run.tags(kind="training")
     run.data("sample", "hash", Path("data"), "training")
