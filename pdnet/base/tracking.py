@@ -68,7 +68,8 @@ class Run:
         parent: run id of the run that this one stands below.
         tags: more of them.
         same: MLflow filter; a run that it finds is resumed instead of starting one.
-        start: whether one is started where there is none to resume; without it nothing is tracked.
+        finished: adds to a run that is over, whose status and times stay; where there is none, none
+            is started and nothing is tracked.
 
     Attributes:
         experiment: its experiment's name.
@@ -85,7 +86,7 @@ class Run:
         same: str | None = None,
         parent: str | None = None,
         tags: dict[str, str] | None = None,
-        start: bool = True,
+        finished: bool = False,
     ) -> None:
         self.experiment, self.run_id = experiment, run_id
         self._client: Any = None
@@ -95,13 +96,14 @@ class Run:
         self._said: set[str] = set()
         self.fresh = False
         self._started = False
+        self._adds = finished
         above = {"mlflow.parentRunId": parent} if parent else {}
 
         def begin() -> None:
             self._client = tracking_client()
             number = self._experiment(experiment)
             known = self._resume() or self._found(number, same)
-            if start and not known:
+            if not finished and not known:
                 self._start(number, name, {**(tags or {}), **above})
 
         begun = self._safely(begin)
@@ -117,8 +119,15 @@ class Run:
         twins = self._client.search_runs([number], same, max_results=1) if same else []
         for twin in twins:
             self.run_id = twin.info.run_id
-            self._client.update_run(self.run_id, status="RUNNING")
+            self._go_on()
         return bool(twins)
+
+    def _go_on(self) -> None:
+        """Raises what MLflow raises of a run that it does not know."""
+        if self._adds:
+            self._client.get_run(self.run_id)
+        else:
+            self._client.update_run(self.run_id, status="RUNNING")
 
     def _experiment(self, name: str) -> str:
         """The id of an experiment, made if there is none."""
@@ -139,7 +148,7 @@ class Run:
         if self.run_id is None:
             return False
         try:
-            self._client.update_run(self.run_id, status="RUNNING")
+            self._go_on()
         except MlflowException as error:
             if error.error_code == "INTERNAL_ERROR":  # the store itself failed
                 raise
@@ -285,6 +294,7 @@ class Run:
         self._write(lambda: publish(self._client, self.run_id, checkpoint, **how))
 
     def end(self, status: str = "FINISHED") -> None:
-        """Closes the run: FINISHED, KILLED or FAILED."""
+        """Closes the run: FINISHED, KILLED or FAILED; one that was over stays as it is."""
         self.flush()
-        self._write(lambda: self._client.set_terminated(self.run_id, status))
+        if not self._adds:
+            self._write(lambda: self._client.set_terminated(self.run_id, status))

@@ -217,7 +217,7 @@ def track(
     """Notes the means over clips of J and F, which the rows have in `columns`, in per cent in a
     training's run.
     """
-    run = Run(experiment_name(config.profile), run_id=run_id, start=False)
+    run = Run(experiment_name(config.profile), run_id=run_id, finished=True)
     for name, column in zip(("J", "F"), columns, strict=True):
         mean = 100 * float(np.mean([row[column] for row in clips]))
         run.metrics(0, **{f"test/{name}-Mean": mean})

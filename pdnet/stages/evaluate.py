@@ -64,7 +64,7 @@ def run(
 def _training_of(checkpoint: Path, experiment: str) -> AbstractContextManager[Run]:
     """The run that trained a checkpoint, if this store has it."""
     same = f"tags.checkpoint = '{file_hash(checkpoint)}'"
-    return tracked(Run(experiment, same=same, start=False))
+    return tracked(Run(experiment, same=same, finished=True))
 
 
 def _track(run: Run, evaluation: Evaluation, shown: Sequence[ScoredFrame]) -> None:

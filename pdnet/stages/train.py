@@ -31,7 +31,7 @@ def _publish(training: Training, checkpoint: Path) -> None:
     if training.run_id is None:
         return
     scores = validation_scores(training.progress.validation[-1])
-    run = Run(experiment_name(training.config.profile), run_id=training.run_id, start=False)
+    run = Run(experiment_name(training.config.profile), run_id=training.run_id, finished=True)
     how = {"loader": served.__name__, "data": training.data_hash}
     run.model(checkpoint, score=scores.get("J&F-Mean"), **how)
     run.end()

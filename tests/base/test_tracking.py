@@ -120,6 +120,23 @@ def test_a_server_that_hangs_costs_all_runs_of_a_process_together_one_call(monke
         assert time.monotonic() - began < 3.0
 
 
+def test_what_is_added_to_a_finished_run_leaves_its_status_and_times():
+    run = Run("experiment", "name", tags={"checkpoint": "abc"})
+    run.end("KILLED")
+    client = tracking_client()
+    before = client.get_run(run.run_id).info
+    for known in ({"run_id": run.run_id}, {"same": "tags.checkpoint = 'abc'"}):
+        later = Run("experiment", finished=True, **known)
+        later.metrics(0, late=1.0)
+        later.end()
+        assert later.run_id == run.run_id and not later.fresh
+    after = client.get_run(run.run_id)
+    assert after.data.metrics["late"] == 1.0
+    assert (after.info.status, after.info.end_time) == (before.status, before.end_time)
+    for unknown in ({}, {"run_id": "earlier"}, {"same": "tags.checkpoint = 'none'"}):
+        assert Run("experiment", finished=True, **unknown).run_id is None
+
+
 def test_a_run_that_cannot_be_resumed_now_keeps_its_id(monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     assert Run("experiment", "name", run_id="earlier").run_id == "earlier"
