@@ -35,19 +35,20 @@ def publish(
     kept = ("profile", "seed", "parts", "interaction", "backbone", "git_commit", "dvc_experiment")
     tags = {name: run.data.tags[name] for name in kept if name in run.data.tags}
     tags |= {"data_hash": data} | ({} if score is None else {"validation_JandF": f"{score:.4f}"})
-    model_id = _log_model(client, run, checkpoint, loader=loader, tags=tags)
+    model = _log_model(client, run, checkpoint, loader=loader, tags=tags)
     _need_model(client)
-    made = client.create_model_version(
-        MODEL, f"models:/{model_id}", run_id=run_id, tags=tags, model_id=model_id
-    )
+    # by the place of its files: a model's own address is looked up in the store of this process's
+    # folder, whichever store the client has
+    source, how = model.artifact_location, {"model_id": model.model_id, "tags": tags}
+    made = client.create_model_version(MODEL, source, run_id=run_id, **how)
     if not _is_beaten(_champion(client), data, score):
         client.set_registered_model_alias(MODEL, ALIAS, made.version)
 
 
 def _log_model(
     client: Any, run: Any, checkpoint: Path, *, loader: str, tags: dict[str, str]
-) -> str:
-    """The id of the logged model. Our code loads it from the checkpoint: nothing is pickled."""
+) -> Any:
+    """The logged model. Our code loads it from the checkpoint: nothing is pickled."""
     from mlflow import pyfunc
     from mlflow.entities import LoggedModelOutput, LoggedModelStatus
     from mlflow.models import Model, ModelSignature
@@ -78,8 +79,7 @@ def _log_model(
             pip_requirements=[f"{name}=={version(name)}" for name in NEEDED],
         )
         client.log_model_artifacts(logged.model_id, place)
-    client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
-    return logged.model_id
+    return client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
 
 
 def _need_model(client: Any) -> None:

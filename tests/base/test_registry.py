@@ -52,6 +52,21 @@ def test_the_champion_is_loaded_by_its_alias_and_gives_our_masks(checkpoint):
     assert version.tags["validation_JandF"] == "70.0000" and version.tags["parts"] == "3"
 
 
+def test_an_experiment_in_a_copy_registers_in_the_project(checkpoint, tmp_path, monkeypatch):
+    project, copy = tmp_path / "project", tmp_path / "project/.dvc/tmp/exps/tmpabc"
+    copy.mkdir(parents=True)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    monkeypatch.setenv("DVC_ROOT", str(project))
+    monkeypatch.chdir(copy)
+    run = published(checkpoint, "data", 70.0)
+    assert not (copy / "mlflow.db").exists()
+    monkeypatch.delenv("DVC_ROOT")
+    monkeypatch.chdir(project)
+    assert champion() == run
+    model = mlflow.pyfunc.load_model(f"models:/{MODEL}@{ALIAS}")
+    assert model.predict(FRAMES).shape == FRAMES.shape[:3]
+
+
 def test_on_the_same_data_the_better_on_held_back_clips_is_champion(checkpoint):
     good = published(checkpoint, "one", 80.0)
     published(checkpoint, "one", 75.0)
