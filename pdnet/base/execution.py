@@ -5,11 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from pdnet.base.files import file_hash, value_hash
 from pdnet.base.imports import PACKAGE
-from pdnet.base.tracking import Run, experiment_name, tracked
+from pdnet.base.parameters_file import read_parameters
+from pdnet.base.tracking import Run, experiment_name, flat, tracked
+from pdnet.errors import InputError
+
+PARAMETERS = Path("params.yaml")
 
 
 @contextmanager
@@ -20,7 +25,7 @@ def execution(parameters: dict[str, Any], *killed_by: type[BaseException]) -> It
     The stages of an execution are processes of their own. What they have in common makes them one:
     parameters, code and DVC's experiment. So an execution that is stopped and started again, or
     whose notebooks are made anew, goes on in its run; another value, or a changed line of code, is
-    another execution.
+    another execution. What DVC takes from its cache is at work in none.
 
     Args:
         parameters: all of them, resolved.
@@ -29,12 +34,14 @@ def execution(parameters: dict[str, Any], *killed_by: type[BaseException]) -> It
     experiment = os.environ.get("DVC_EXP_NAME", "")
     said = {"parameters": parameters, "code": _package_hash(), "experiment": experiment}
     key = value_hash(said)
-    name = f"{_title(parameters)} {experiment}".rstrip()
+    name = f"{experiment} {_title(parameters)}".lstrip()
     same = f"tags.execution = '{key}'"
     tags = {"execution": key, "kind": "pipeline", **distinguishing(parameters)}
     run = Run(experiment_name(parameters["profile"]), name, tags=tags, same=same)
     if run.fresh:
-        run.parameters(parameters)
+        # all of them in a file: MLflow writes a run's parameters over its pictures
+        run.parameters(turned(parameters))
+        run.values(parameters, "parameters.yaml")
     with tracked(run, KeyboardInterrupt, *killed_by):
         yield run
 
@@ -60,6 +67,18 @@ def group(whole: Run, name: str) -> Iterator[Run]:
     run = Run(whole.experiment, name, **how)
     with tracked(run, KeyboardInterrupt):
         yield run
+
+
+def turned(parameters: dict[str, Any]) -> dict[str, Any]:
+    """The single values that `params.yaml` names, as they were resolved."""
+    try:
+        given = read_parameters(PARAMETERS)
+    except (FileNotFoundError, InputError):  # the parameters came from another file
+        return {}
+    given = given if isinstance(given, dict) else {}
+    named = {name for name, value in flat(given).items() if value is not None}
+    values = {name: value for name, value in flat(parameters).items() if name in named}
+    return {name: value for name, value in values.items() if not isinstance(value, list)}
 
 
 def distinguishing(parameters: dict[str, Any]) -> dict[str, str]:

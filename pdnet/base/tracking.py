@@ -288,6 +288,10 @@ class Run:
         """Logs a file."""
         self._write(lambda: self._client.log_artifact(self.run_id, str(path), folder))
 
+    def values(self, values: dict[str, Any], name: str) -> None:
+        """Logs nested values as a YAML or JSON file."""
+        self._write(lambda: self._client.log_dict(self.run_id, values, name))
+
     def model(self, checkpoint: Path, *, loader: str, data: str, score: float | None) -> None:
         """Logs the network that the run trained and registers it; see `registry.publish`."""
         how = {"loader": loader, "data": data, "score": score}

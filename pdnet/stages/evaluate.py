@@ -73,8 +73,8 @@ def _track(run: Run, evaluation: Evaluation, shown: Sequence[ScoredFrame]) -> No
     for clip, score in evaluation.scores.items():
         named[f"test clips/{admitted(clip)}"] = 100 * score.row()["J&F-Mean"]
     for name, value in evaluation.speed.items():
-        if not isinstance(value, str):
-            named[f"speed/{name}"] = value
+        if name.startswith("fps"):
+            named[f"timing/{name}"] = value
     run.metrics(0, **named)
     run.describe(_text(evaluation, shown))
 

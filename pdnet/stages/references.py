@@ -44,6 +44,6 @@ def _track(run: Run, rows: list[dict[str, Any]], milliseconds: Mapping[str, floa
         chosen = [row for row in rows if row["policy"] == policy]
         means[policy] = {name: float(np.mean([row[name] for row in chosen])) for name in columns}
     scores = {f"test {admitted(name)}/JandF": 100 * row["J&F"] for name, row in means.items()}
-    times = {f"speed/{admitted(name)} ms": value for name, value in milliseconds.items()}
+    times = {f"timing/{admitted(name)} ms": value for name, value in milliseconds.items()}
     run.metrics(0, **scores, **times)
     run.describe(markdown_table("reference", means, columns))

@@ -378,7 +378,7 @@ class Training:
         if warning:
             sys.stderr.write(f"\n{warning}\n")
         samples = self.config.train.batch_size * self.config.train.accumulate
-        named = {"speed/samples_per_second": samples / seconds}
+        named = {"timing/samples_per_second": samples / seconds}
         for name, value in row.items():
             if name.startswith("lr_"):
                 named[name.replace("lr_", "lr/")] = value

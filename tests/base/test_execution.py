@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+import yaml
 
 from pdnet.base.execution import distinguishing, execution, group, stage_run
 from pdnet.base.store import tracking_client
@@ -28,14 +31,17 @@ def test_stages_of_one_execution_share_a_run_and_other_parameters_have_another()
     assert entered(changed(parts=3)) != first
 
 
-def test_an_experiment_of_dvc_has_a_run_of_its_own_that_bears_its_name(monkeypatch):
+def test_an_experiment_of_dvc_has_a_run_of_its_own_that_bears_its_name(monkeypatch, tmp_path):
+    monkeypatch.chdir(ROOT)
     plain = entered(changed(parts=4))
     monkeypatch.setenv("DVC_EXP_NAME", "brisk-otter")
     named = entered(changed(parts=4))
     run = tracking_client().get_run(named)
-    assert named != plain and run.info.run_name.endswith("brisk-otter")
+    assert named != plain and run.info.run_name.startswith("brisk-otter executions ipda p=4")
     assert run.data.tags["dvc_experiment"] == "brisk-otter"
-    assert run.data.params["model.parts"] == "4"
+    assert run.data.params["model.parts"] == "4" and len(run.data.params) < 10
+    file = tracking_client().download_artifacts(named, "parameters.yaml", str(tmp_path))
+    assert yaml.safe_load(Path(file).read_text()) == changed(parts=4)
     assert distinguishing(changed(parts=4)).items() <= run.data.tags.items()
 
 
