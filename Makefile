@@ -12,6 +12,8 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # nobody is told what is done here; MLflow's and Hugging Face's names for it
 export MLFLOW_DISABLE_TELEMETRY ?= true
 export DO_NOT_TRACK ?= true
+# set-up leaves it to the first import to compile a module: without this every process would
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup repro smoke experiments verify test test-ui attack lint ui lab app bench lock audit clean
 

@@ -17,6 +17,7 @@ from pdnet.base.run_text import admitted, markdown_table
 from pdnet.base.tracking import Run, tracked
 from pdnet.config import CHECKPOINT, RESULTS, WORKING, Config
 from pdnet.data.layout import SCORED_ON, data_hash, read_tree
+from pdnet.data.overlays import sheet
 from pdnet.inference.evaluate import Evaluation, evaluate
 from pdnet.inference.pictures import scored_picture
 from pdnet.metrics.region_contour import ClipScore
@@ -56,8 +57,9 @@ def run(
         with _training_of(checkpoint, above.experiment) as training:
             for each in (own, training, above):
                 _track(each, evaluation, shown)
-                for key, step, picture in pictures:
-                    each.picture(picture, key, step)
+            for key, step, picture in pictures:
+                training.picture(picture, key, step)
+                above.picture(picture, key, step)
     return evaluation
 
 
@@ -110,5 +112,5 @@ def _pictures(
     pictures = []
     for one in shown:
         picture = scored_picture(clips[one.clip], one.stem, out / "predictions")
-        pictures.append((f"{one.series} frames", one.step, picture))
+        pictures.append((f"{one.series} frames", one.step, sheet([[picture]])))
     return pictures

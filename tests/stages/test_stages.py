@@ -166,6 +166,7 @@ def check_runs(project: Path) -> None:
         assert run.data.metrics["test/JandF-Mean"] == pytest.approx(ours, abs=1e-3)
         clips = [name for name in run.data.metrics if name.startswith("test clips/")]
         assert len(clips) == 2 and "| PDNet |" in run.data.tags["mlflow.note.content"]
+    for run in (whole, named["train"]):
         files = [Path(file.path).name for file in client.list_artifacts(run.info.run_id, "images")]
         for series in ("worst frames", "best frames"):
             assert any(name.startswith(series) and name.endswith(".png") for name in files)
