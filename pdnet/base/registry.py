@@ -20,8 +20,10 @@ def publish(
 ) -> None:
     """Logs a checkpoint as the model of a run and registers it as a version of `MODEL`.
 
-    The version becomes `ALIAS` unless the one that is it learnt from the same data and was better
-    on the held-back clips: the alias is never given by an evaluation clip.
+    The version becomes its profile's best unless the one that is it learnt from the same data and
+    was better on the held-back clips: never by an evaluation clip. The profile that was trained
+    first has `ALIAS`, every other one `ALIAS-<profile>`: who tries something on a few clips keeps
+    what was trained on many.
 
     Args:
         client: MLflow's.
@@ -41,8 +43,12 @@ def publish(
     # folder, whichever store the client has
     source, how = model.artifact_location, {"model_id": model.model_id, "tags": tags}
     made = client.create_model_version(MODEL, source, run_id=run_id, **how)
-    if not _is_beaten(_champion(client), data, score):
-        client.set_registered_model_alias(MODEL, ALIAS, made.version)
+    first = _version_with(client, ALIAS)
+    profile = tags.get("profile", "")
+    ours = first is None or first.tags.get("profile", "") == profile
+    alias = ALIAS if ours else f"{ALIAS}-{profile}"
+    if not _is_beaten(_version_with(client, alias), data, score):
+        client.set_registered_model_alias(MODEL, alias, made.version)
 
 
 def _log_model(
@@ -94,12 +100,12 @@ def _need_model(client: Any) -> None:
             raise
 
 
-def _champion(client: Any) -> Any:
-    """The version that has the alias, or None."""
+def _version_with(client: Any, alias: str) -> Any:
+    """The version that has an alias, or None."""
     from mlflow.exceptions import MlflowException
 
     try:
-        return client.get_model_version_by_alias(MODEL, ALIAS)
+        return client.get_model_version_by_alias(MODEL, alias)
     except MlflowException:
         return None
 

@@ -26,15 +26,21 @@ def checkpoint(tmp_path):
     return path
 
 
-def published(checkpoint, data: str, score: float | None) -> str:
-    run = Run("models", "train", tags={"parts": "3"})
+@pytest.fixture(autouse=True)
+def own_store(tmp_path, monkeypatch):
+    """Which version is the best depends on all that there are."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+
+
+def published(checkpoint, data: str, score: float | None, profile: str = "sample") -> str:
+    run = Run("models", "train", tags={"parts": "3", "profile": profile})
     run.model(checkpoint, loader=served.__name__, data=data, score=score)
     run.end()
     return run.run_id
 
 
-def champion() -> str:
-    return tracking_client().get_model_version_by_alias(MODEL, ALIAS).run_id
+def champion(alias: str = ALIAS) -> str:
+    return tracking_client().get_model_version_by_alias(MODEL, alias).run_id
 
 
 def test_the_champion_is_loaded_by_its_alias_and_gives_our_masks(checkpoint):
@@ -75,6 +81,13 @@ def test_on_the_same_data_the_better_on_held_back_clips_is_champion(checkpoint):
     assert champion() == better
     other = published(checkpoint, "two", 20.0)
     assert champion() == other
+
+
+def test_another_profile_has_a_champion_of_its_own(checkpoint):
+    good = published(checkpoint, "clips", 80.0)
+    tried = published(checkpoint, "few clips", 90.0, profile="tiny")
+    published(checkpoint, "few clips", 10.0, profile="tiny")
+    assert champion() == good and champion(f"{ALIAS}-tiny") == tried
 
 
 def test_frames_of_another_form_are_refused(checkpoint):
