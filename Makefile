@@ -114,4 +114,4 @@ $(TOOLS)/.ready: Makefile | $(STAMP)
 	@touch $@
 
 clean:  ## remove the environment and everything that was fetched or generated
-	rm -rf .venv build data/raw data/480p data/flow data/imbalance data/archives models results reports mlruns mlartifacts mlflow.db mlflow.db.lock
+	rm -rf .venv build data/raw data/480p data/flow data/imbalance data/kept data/archives models results reports mlruns mlartifacts mlflow.db mlflow.db.lock

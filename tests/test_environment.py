@@ -15,6 +15,7 @@ from packaging.utils import canonicalize_name
 
 from pdnet.config import OUTPUTS
 from pdnet.report.serve import app_command, lab_command, ui_command
+from pdnet.stages.download import ASIDE
 from tests.helpers import ROOT, TINY, write_params
 
 LOCK = (ROOT / "requirements.lock").read_text()
@@ -103,7 +104,7 @@ def test_a_server_listens_here_alone_and_nobody_is_told(target):
 def test_clean_removes_what_the_pipeline_writes():
     """But not what was set aside: it may be somebody's work."""
     rule = (ROOT / "Makefile").read_text().split("\nclean:")[1].split("rm -rf")[1].split()
-    assert {str(out) for out in OUTPUTS} | {"data/archives"} <= set(rule)
+    assert {str(out) for out in OUTPUTS} | {"data/archives", str(ASIDE)} <= set(rule)
     assert not [place for place in rule if "changed" in place or place == "data"]
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from pdnet.config import RAW, SOURCE, Config
+from pdnet.config import FLOW, RAW, SOURCE, WORKING, Config
+from pdnet.sources.aside import take_over
 from pdnet.sources.clips import download
+
+ASIDE = WORKING.parent / "kept"  # the data of profiles that are not at work
 
 
 def run(config: Config) -> None:
-    """Brings the data and checks it."""
+    """Brings the data and checks it; another profile's data is put aside."""
+    take_over(config.profile, (RAW, WORKING, FLOW), ASIDE)
     download(config, SOURCE, RAW)

@@ -33,7 +33,7 @@ from pdnet.config import (
 # what a stage reads of the resolved parameters: sections, or single ones. `machine` is in none: it
 # says how the work is done, not what. A test watches the reading.
 READS = {
-    "download": ("seed", "data"),
+    "download": ("profile", "seed", "data"),
     "preprocess": ("preprocess",),
     "flow": ("flow", "model.interaction", "comparison.run"),
     "train": ("profile", "seed", "model", "loss", "train"),
