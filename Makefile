@@ -4,6 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.ready
 # errors alone: a warning here is about somebody's configuration of pip
 PIP := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check
+HALF := $(PIP) install --require-hashes --no-deps --no-build-isolation --no-compile
 # what looks after the packages has an environment of its own: .venv is what gets locked
 TOOLS := build/tools
 SMOKE := $(CURDIR)/build/smoke
@@ -27,8 +28,14 @@ $(STAMP): requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv
 	@# first what builds packages, so that nothing unchecked is fetched while one is built
 	sed -n '/^setuptools==/,/[^\\]$$/p' requirements.lock | $(PIP) install --require-hashes --no-deps -r /dev/stdin
-	@# modules compile themselves when they are first imported; most never are
-	$(PIP) install --require-hashes --no-build-isolation --no-compile -r requirements.lock
+	@# in two halves at once, since unpacking is most of it: torch with what it brings for GPUs, and the rest;
+	@# the lock names all there is, and modules compile themselves when they are first imported (most never are)
+	@mkdir -p build
+	awk '/^[^ ]/ {large = /^(torch==|triton|nvidia-|cuda-)/} large' requirements.lock > build/large.lock
+	awk '/^[^ ]/ {large = /^(torch==|triton|nvidia-|cuda-)/} !large' requirements.lock > build/small.lock
+	$(HALF) -r build/large.lock & large=$$!; \
+		$(HALF) -r build/small.lock || { kill $$large; exit 1; }; wait $$large
+	$(PIP) check
 	$(PIP) install --no-deps --no-build-isolation --editable .
 	@$(BIN)/python -c 'import cv2' || { echo "error: OpenCV needs a system library; on Debian or Ubuntu: apt-get install libgl1 libglib2.0-0"; exit 2; }
 	@touch $(STAMP)
