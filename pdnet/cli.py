@@ -34,6 +34,8 @@ Device = Annotated[
     Optional[str], typer.Option(help="auto, cpu, cuda, cuda:1 ...; without it machine.device.")
 ]
 Checkpoint = Annotated[Path, typer.Option(help="Trained network.")]
+Port = Annotated[int, typer.Option(help="The first one that is tried.", min=1, max=65535)]
+Browser = Annotated[bool, typer.Option(help="Open a browser.")]
 
 
 def _tell_version(wanted: bool) -> None:
@@ -275,10 +277,8 @@ def notebooks(
 @app.command()
 @one_line_errors
 def lab(
-    port: Annotated[
-        int, typer.Option(help="The first one that is tried.", min=1, max=65535)
-    ] = 8888,
-    browser: Annotated[bool, typer.Option(help="Open a browser.")] = True,
+    port: Port = 8888,
+    browser: Browser = True,
 ) -> None:
     """JupyterLab on copies of the notebooks in explore/, which git does not look at."""
     from pdnet.report.serve import serve_lab
@@ -289,25 +289,21 @@ def lab(
 @app.command()
 @one_line_errors
 def ui(
-    port: Annotated[
-        int, typer.Option(help="The first one that is tried.", min=1, max=65535)
-    ] = 5000,
+    port: Port = 5000,
     params: Params = PARAMS,
-    browser: Annotated[bool, typer.Option(help="Open a browser.")] = True,
+    browser: Browser = True,
 ) -> None:
     """MLflow at 127.0.0.1: the pipelines that ran, side by side; their stages' runs below them."""
     from pdnet.report.serve import serve_ui
 
-    serve_ui(port, read_config(params, None, None).profile, browser=browser)
+    serve_ui(port, read_config(params, None).profile, browser=browser)
 
 
 @app.command(name="app")
 @one_line_errors
 def explorer_app(
-    port: Annotated[
-        int, typer.Option(help="The first one that is tried.", min=1, max=65535)
-    ] = 8866,
-    browser: Annotated[bool, typer.Option(help="Open a browser.")] = True,
+    port: Port = 8866,
+    browser: Browser = True,
 ) -> None:
     """The explorer as an app at 127.0.0.1, without JupyterLab."""
     from pdnet.report.serve import serve_app

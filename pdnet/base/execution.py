@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -46,27 +46,26 @@ def execution(parameters: dict[str, Any], *killed_by: type[BaseException]) -> It
         yield run
 
 
-@contextmanager
-def stage_run(whole: Run, name: str) -> Iterator[Run]:
+def stage_run(whole: Run, name: str) -> AbstractContextManager[Run]:
     """The run of one stage at work, below the execution's."""
-    run = Run(whole.experiment, name, parent=whole.run_id, tags={"kind": name})
-    with tracked(run, KeyboardInterrupt):
-        yield run
+    return _below(whole, name)
 
 
-@contextmanager
-def group(whole: Run, name: str) -> Iterator[Run]:
-    """The run below an execution that the trainings of a comparison stand below.
+def group(whole: Run, name: str) -> AbstractContextManager[Run]:
+    """The run below an execution that the trainings of a comparison stand below, one for all its
+    stages.
 
     Args:
         whole: the execution.
         name: of the comparison.
     """
     same = f"tags.`mlflow.parentRunId` = '{whole.run_id}' and tags.kind = '{name}'"
-    how = {"parent": whole.run_id, "tags": {"kind": name}, "same": same}
-    run = Run(whole.experiment, name, **how)
-    with tracked(run, KeyboardInterrupt):
-        yield run
+    return _below(whole, name, same)
+
+
+def _below(whole: Run, name: str, same: str | None = None) -> AbstractContextManager[Run]:
+    run = Run(whole.experiment, name, parent=whole.run_id, tags={"kind": name}, same=same)
+    return tracked(run, KeyboardInterrupt)
 
 
 def turned(parameters: dict[str, Any]) -> dict[str, Any]:

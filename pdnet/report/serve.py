@@ -135,18 +135,18 @@ def serve_ui(port: int, profile: str, *, browser: bool) -> None:
         profile: whose runs are shown first.
         browser: whether one is opened, as soon as the server answers.
     """
-    store = tracking_store()
-    experiment = latest_experiment(profile)
-    is_served = store.startswith(("http://", "https://"))
-    free = free_port(port)
-    server = store.rstrip("/") if is_served else f"http://{HOST}:{free}"
-    address = runs_address(server, experiment)
+    store, command = tracking_store(), None
+    if store.startswith(("http://", "https://")):
+        server = store.rstrip("/")
+    else:
+        free = free_port(port)
+        server, command = f"http://{HOST}:{free}", ui_command(free, store)
+    address = runs_address(server, latest_experiment(profile))
     print(f"runs: {address}", flush=True)
     if browser and has_screen():
         program = f"from {__name__} import open_when_ready as o; o({address!r})"
         subprocess.Popen([sys.executable, "-c", program])
-    if not is_served:
-        command = ui_command(free, store)
+    if command is not None:
         os.execv(command[0], command)
 
 
