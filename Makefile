@@ -16,7 +16,7 @@ export DO_NOT_TRACK ?= true
 # set-up leaves it to the first import to compile a module: without this every process would
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup repro smoke experiments verify test test-ui attack lint ui lab app bench lock audit clean
+.PHONY: help setup repro smoke study experiments verify test test-ui attack lint ui lab app bench lock audit clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -58,6 +58,10 @@ smoke: $(STAMP)  ## every stage with the profile `tiny`, in a copy of the files 
 	@# a project of its own without git: results, experiments and runs here stay as they are
 	@cd $(SMOKE) && dvc config --local core.no_scm true && python -c "$(SET)" profile=tiny 'ablation.run=[full,no-ipda,one-part]' $(ARGS)
 	cd $(SMOKE) && PYTHONPATH=$(SMOKE) dvc repro && dvc metrics show
+
+study: $(STAMP)  ## the study of motion: whole trainings on casts, hours; it can be stopped and goes on; ARGS="--shard 1/2"
+	@# the kernels of dvc.yaml, so that it can be repeated bit by bit
+	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_CBWR=AVX2 $(BIN)/pdnet study $(ARGS)
 
 experiments: $(STAMP)  ## dvc exp show without columns of hashes; ARGS="--only-changed" and other options
 	@dvc exp show --no-pager --drop '([^:]+/[^:]+|params.yaml|notebooks|pdnet|pipelines)$$' $(ARGS)

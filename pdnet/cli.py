@@ -11,7 +11,7 @@ from typing import Annotated, Optional
 import typer
 
 from pdnet.base.command import one_line_errors
-from pdnet.config import CHECKPOINT, MODELS, PARAMS, RESULTS, WORKING, Config
+from pdnet.config import CHECKPOINT, MODELS, PARAMS, RESULTS, STUDY, WORKING, Config
 from pdnet.errors import InputError
 
 app = typer.Typer(
@@ -256,6 +256,29 @@ def comparison(params: Params = PARAMS) -> None:
     from pdnet.stages.comparison import run
 
     run(params)
+
+
+@app.command()
+@one_line_errors
+def study(
+    params: Params = PARAMS,
+    out: Annotated[Path, typer.Option(help="Folder for the tables.")] = STUDY,
+    shard: Annotated[
+        str,
+        typer.Option(
+            help="Part of the trainings that this machine does, as 1/2; put models/study of all "
+            "machines together and run once more for the tables of all."
+        ),
+    ] = "1/1",
+) -> None:
+    """Train every row of the study of motion whole, on rendered people beside figures that stand
+    still, and score it. It can be stopped and goes on; profile `casts` says rows and seeds.
+    """
+    from pdnet.stages.study import run
+
+    missing = run(params, out, shard)
+    if missing:
+        print(f"still to be trained: {', '.join(missing)}")
 
 
 @app.command()

@@ -30,6 +30,8 @@ MODELS, RESULTS, REPORTS = Path("models"), Path("results"), Path("reports")
 FLOW = WORKING.parent / "flow"  # where `Clip.flow` looks
 OUTPUTS = (RAW, WORKING, FLOW, SERIES, MODELS, RESULTS, REPORTS)  # what stages write
 CHECKPOINT = MODELS / "pdnet.safetensors"
+CASTS, STUDY_WORK = WORKING.parent / "casts", MODELS / "study"
+STUDY = Path("docs/study")  # recorded, in git
 KERNELS = MODELS / "kernels.json"  # what the training computed with; nothing declares it
 ABLATION_WORK, VARIANTS = MODELS / "ablation", RESULTS / "ablation"
 TABLES = RESULTS / "tables"
@@ -91,7 +93,7 @@ class Section(BaseModel):
 class DataConfig(Section):
     """Where the clips and the single images come from."""
 
-    source: Literal["sample", "mvps", "davis", "pp_humanseg14k", "people"]
+    source: Literal["sample", "casts", "mvps", "davis", "pp_humanseg14k", "people"]
     root: Place | None = None  # the source's tree on this machine; read, linked, never copied
     # people: trees of clips (MVPS layout) and photographs (images/SET/{img,mask}) below root
     trees: Annotated[list[Text], AfterValidator(_unique)] = []
@@ -112,6 +114,10 @@ class DataConfig(Section):
     # of MSCOCO's pictures: ids to keep, null for all; names in docs/data-card.md
     licences: Annotated[list[Licence], AfterValidator(_unique)] | None = None
     sample_images: int = Field(160, ge=0, le=10**6)  # single images that the sample renders
+    # casts: how many train (three frames each), are held back from training, and are evaluated
+    casts: int = Field(2000, ge=1, le=10**5)
+    held_casts: int = Field(16, ge=0, le=10**5)
+    evaluated_casts: int = Field(24, ge=1, le=10**5)
     # the first so many of the sample's clips in each split, and frames of each; null: all
     sample_clips: int | None = Field(None, ge=1, le=10**6)
     sample_frames: int | None = Field(None, ge=11, le=10**6)
@@ -147,7 +153,12 @@ class ModelConfig(Section):
     parts: int = Field(5, ge=1, le=64)
     fusion: Literal["multiply", "add"] = "multiply"
     residual: bool = True
-    attention_scale: Literal["none", "sqrt_d"] = "none"
+    attention_scale: Literal["none", "sqrt_d", "cosine"] = "none"
+    # beyond the paper: where a part was travels with what it was; near tokens count more; or both
+    position: Literal["none", "displacement", "bias", "displacement+bias"] = "none"
+    # features of target and reference compared as they are, or once the camera's motion is undone
+    difference: Literal["none", "plain", "aligned"] = "none"
+    spread: int = Field(0, ge=0, le=12)  # layers that spread motion over whom it belongs to
     part_activation: Literal["softmax", "softmax_background"] = "softmax"
     mask_keys: Literal["none", "saliency", "part"] = "none"
     reference_fusion: Literal["mean", "concat_tokens"] = "mean"
@@ -163,7 +174,24 @@ class ModelConfig(Section):
         # all parts are read out of the same few channels by one layer
         if channels < info.data.get("parts", 1):
             raise ValueError(f"{info.data['parts']} parts need as many part_channels")
+        if info.data.get("spread") and channels % 4:
+            raise ValueError("with model.spread part_channels is a multiple of 4, its heads")
         return channels
+
+    @field_validator("difference")
+    @classmethod
+    def _knows_the_camera(cls, difference: str, info: Info) -> str:
+        if difference == "aligned" and "displacement" not in info.data.get("position", ""):
+            raise ValueError("'aligned' needs the camera's motion: model.position: displacement")
+        return difference
+
+    @field_validator("reference_fusion")
+    @classmethod
+    def _of_one_frame(cls, fusion: str, info: Info) -> str:
+        # a place, and what the camera did since, are of one frame
+        if fusion == "concat_tokens" and "displacement" in info.data.get("position", ""):
+            raise ValueError("'concat_tokens' does not go with model.position: displacement")
+        return fusion
 
     @field_validator("downsample")
     @classmethod
@@ -187,6 +215,15 @@ class LossConfig(Section):
     semantic: Weight = 1.0
     area: Weight = 1.0
     orthonormal: Weight = 1.0
+    # beyond the paper: what attention gathers from the reference looks like the target; needs
+    # model.position
+    correspondence: Weight = 0.0
+    # beyond the paper: parts follow when the picture is turned, moved and resized
+    equivariance: Weight = 0.0
+    # a part is one blob in the frame (paper), or one on each person
+    concentration: Literal["frame", "person"] = "frame"
+    # beyond the paper: the place within the person, beside the features that tell parts apart
+    semantic_place: Weight = 0.0
     combine: Literal["mean", "official"] = "mean"  # eq. (6), or a + b/2
     # the part losses' map: the part grid, or the input's size
     resolution: Literal["grid", "full"] = "grid"
@@ -244,6 +281,8 @@ class TrainConfig(Section):
     jpeg: Share = 0.0  # share of pictures that are compressed
     cutout: Share = 0.0  # share of pictures of which a rectangle is hidden
     reference: Literal["first", "random"] = "first"
+    # which frames of a clip are segmented; in the first nothing can have moved
+    targets: Literal["all", "later"] = "all"
     # clips kept for validation: of the training list, or of the evaluation's where that serves it
     holdout: Annotated[list[Text], AfterValidator(_unique)] = []
     # share of each set of single images kept for validation
@@ -336,6 +375,15 @@ class ImbalanceConfig(Section):
         return levels
 
 
+class StudyConfig(Section):
+    """Whole trainings on casts, where motion decides (`pdnet study`)."""
+
+    run: Annotated[list[str], AfterValidator(_unique)] = []  # names under ablation.variants
+    seeds: Annotated[list[Seed], AfterValidator(_unique)] = Field(
+        [1, 2, 3], min_length=1, max_length=1000
+    )
+
+
 class MachineConfig(Section):
     """How the work is done, not what: no stage declares these and no key holds them.
 
@@ -371,7 +419,16 @@ class Config(Section):
     ablation: AblationConfig
     comparison: ComparisonConfig
     imbalance: ImbalanceConfig
+    study: StudyConfig
     machine: MachineConfig
+
+    @field_validator("loss")
+    @classmethod
+    def _of_attention_that_knows_places(cls, loss: LossConfig, info: Info) -> LossConfig:
+        model = info.data.get("model")
+        if loss.correspondence and model and "displacement" not in model.position:
+            raise ValueError("correspondence needs model.position: displacement")
+        return loss
 
     @property
     def wants_flow(self) -> bool:
@@ -503,6 +560,28 @@ def variant_configs(params: Path, name: str) -> dict[int, Config]:
     return {
         seed: resolve(with_values(raw, {**changes, "seed": seed}), where) for seed in options.seeds
     }
+
+
+def study_configs(params: Path) -> dict[str, dict[int, Config]]:
+    """Row of the study -> seed -> resolved parameters: variants of the profile `casts`, trained
+    whole.
+
+    Raises:
+        InputError: `study.run` names no variant, or one of its parameters is unknown or wrong.
+    """
+    raw = with_values(read_values(params), {"profile": "casts"})
+    options = resolve(raw, str(params))
+    configs: dict[str, dict[int, Config]] = {}
+    for name in options.study.run:
+        if name not in options.ablation.variants:
+            known = shown(", ".join(options.ablation.variants), 300)
+            raise InputError(f"study.run: '{shown(name)}' is no variant; known: {known}")
+        changes, where = options.ablation.variants[name], f"ablation.variants.{name}"
+        configs[name] = {
+            seed: resolve(with_values(raw, {**changes, "seed": seed}), where)
+            for seed in options.study.seeds
+        }
+    return configs
 
 
 def method_configs(params: Path, interaction: str) -> dict[int, Config]:

@@ -6,6 +6,8 @@ ROOT/Annotations/480p/CLIP/FRAME.png        their masks, any non-zero is foregro
 ROOT/Frames/480p/CLIP/FRAME.jpg             frames in between, where a source has them
 ROOT/Images/SET/{img,mask}/NAME.{jpg,png}   single images of people
 ROOT/Parts/480p/CLIP/FRAME.png              true body parts, where the clip was rendered
+ROOT/Figures/480p/CLIP/FRAME.png            the same of figures, which are no people
+ROOT/Joints/CLIP/NUMBER.json                true joints of both, in pixels of the rendered frame
 ROOT/../flow/CLIP/FRAME.png                 optical flow to the next annotated frame (data/flow.py)
 """
 
@@ -25,7 +27,7 @@ from pdnet.errors import InputError
 
 SETS = ("train", "val")
 TRAINED_ON = ("ImageSets", "Keyframes", "Annotations", "Images")
-SCORED_ON = ("ImageSets", "Keyframes", "Annotations", "Parts")
+SCORED_ON = ("ImageSets", "Keyframes", "Annotations", "Parts", "Figures", "Joints")
 JPEG_SUFFIXES = (".jpg", ".jpeg")
 MASK_SUFFIXES = (".png",)
 IMAGE_SUFFIXES = (*JPEG_SUFFIXES, *MASK_SUFFIXES)
@@ -62,6 +64,16 @@ class Clip:
     def parts(self, stem: str) -> Path:
         """The true body parts of an annotated frame; only rendered clips have the file."""
         return self.root / "Parts" / "480p" / self.name / f"{stem}.png"
+
+    def figures(self, stem: str) -> Path:
+        """Parts of the figures in an annotated frame, which stand beside people and are none; only
+        clips that have some have the file.
+        """
+        return self.root / "Figures" / "480p" / self.name / f"{stem}.png"
+
+    def joints(self) -> list[Path]:
+        """The files of true joints; only rendered clips have some."""
+        return sorted((self.root / "Joints" / self.name).glob("*.json"))
 
     def flow(self, stem: str) -> Path:
         """The optical flow from an annotated frame to the next, where it was computed."""

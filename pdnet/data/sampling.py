@@ -31,7 +31,8 @@ class PairDataset(Dataset):
     Args:
         clips: to sample from.
         config: `train.reference` is the `first` annotated frame of the clip (paper) or a `random`
-            one; `train` and `model` say how pictures are augmented and fit the input.
+            one; `train.targets` are `all` frames (paper) or all but the first; `train` and `model`
+            say how pictures are augmented and fit the input.
         flow: also give the target's optical flow.
     """
 
@@ -39,7 +40,8 @@ class PairDataset(Dataset):
         self.flow = flow
         self.samples: list[tuple[Clip, str]] = []
         for clip in clips:
-            self.samples += [(clip, stem) for stem in clip.frames]
+            targets = clip.frames[1:] if config.train.targets == "later" else clip.frames
+            self.samples += [(clip, stem) for stem in targets]
         self.reference, self.seed = config.train.reference, config.seed
         self.augmenter = Augmenter(config.train, config.model)
         self.reader = PictureReader(config.machine.cache_gib)

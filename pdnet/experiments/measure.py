@@ -12,8 +12,10 @@ import numpy as np
 from pdnet.config import EvaluateConfig
 from pdnet.data.images import read_labels, read_mask
 from pdnet.data.layout import Clip
+from pdnet.experiments.alive import Found
 from pdnet.inference.people import masks
 from pdnet.inference.segment import ClipSegmenter, Seen
+from pdnet.metrics.calibration import probability_counts
 from pdnet.metrics.parts import agreement, identity, part_labels
 from pdnet.metrics.region_contour import ClipScore, frame_scores
 from pdnet.metrics.stability import clip_stability
@@ -30,11 +32,16 @@ class ClipMeasures:
         score: J and F of its scored frames.
         stability: warped_iou and flicker over all its annotated frames.
         parts: agreement with the true parts; empty where none are known or the network has none.
+        alive: what was found of people and taken of figures (`alive.Found`); empty in clips without
+            figures.
+        probabilities: (frames, 2, BINS) counts of its scored frames, see `metrics.calibration`.
     """
 
     score: ClipScore
     stability: dict[str, float]
     parts: dict[str, float]
+    alive: dict[str, float]
+    probabilities: np.ndarray
 
     def row(self, clip: str) -> dict[str, Any]:
         """clip, J, F, J&F, warped_iou, flicker."""
@@ -53,16 +60,26 @@ def measure_clip(
         flows: the clip's `clip_flows`, which are the same for every network.
         options: threshold, whose masks, and which frames are scored.
     """
-    found, values, parts = [], {}, PartPixels()
+    found, values, counts, parts, alive = [], {}, {}, PartPixels(), Found(clip)
     how = {"threshold": options.threshold, "people": options.people}
     for seen, mask in masks(segmenter, clip, **how):
         found.append(mask)
-        values[seen.stem] = frame_scores(mask, read_mask(clip.mask(seen.stem)))
+        truth = read_mask(clip.mask(seen.stem))
+        values[seen.stem] = frame_scores(mask, truth)
+        counts[seen.stem] = probability_counts(seen.found.probability, truth)
         parts.add(clip, seen)
+        alive.add(seen, mask)
     frames = clip.scored_frames(options.include_first_last)
     j, f = np.array([values[stem] for stem in frames]).T
     wide = [flow.astype(np.float32) for flow in flows]
-    return ClipMeasures(ClipScore(frames, j, f), clip_stability(found, wide), parts.measures())
+    stability = clip_stability(found, wide)
+    return ClipMeasures(
+        ClipScore(frames, j, f),
+        stability,
+        parts.measures(),
+        alive.measures(),
+        np.stack([counts[stem] for stem in frames]),
+    )
 
 
 class PartPixels:

@@ -172,7 +172,7 @@ def measure(network: PDNet, config: Config, name: str, *, places: Places, flows:
     known = flows.of(options.set)
     for clip in read_tree(places.data).clips(options.set):
         measured = measure_clip(clip_segmenter(network, clip), clip, known[clip.name], options)
-        rows["clips"].append(measured.row(clip.name))
+        rows["clips"].append(measured.row(clip.name) | measured.alive)
         score = measured.score
         for stem, j in zip(score.frames, score.j, strict=True):
             rows["frames"].append({"clip": clip.name, "frame": stem, "J": float(j)})

@@ -20,6 +20,7 @@ from pdnet.model import PDNet
 from pdnet.model.blocks import resize
 from pdnet.model.interactions.base import References
 from pdnet.model.ipda import Memory
+from pdnet.model.pdnet import Output
 
 LATER_REFERENCES = ("first+previous_k", "every_n")
 KEPT_MEMORIES = 16  # of reference frames, so that state stays bounded on any clip
@@ -34,10 +35,14 @@ class Segmentation:
         probability: (H, W) float32, of portrait, at the frame's own size.
         part_masks: (p, h, w) float32 on the part grid, saliency times part prediction; None
             without IPDA.
+        part_steps: (p, h, w, 2) float32, how far each part has moved against the scene since the
+            first reference, in shares of the frame's width and height; None where attention does
+            not know places (`model.position`).
     """
 
     probability: np.ndarray
     part_masks: np.ndarray | None
+    part_steps: np.ndarray | None = None
 
 
 def reference_indices(
@@ -151,7 +156,7 @@ class ClipSegmenter:
         may_serve = self.policy in LATER_REFERENCES and output.parts is not None
         if may_serve and index not in self._memories:
             # what was segmented may be a reference later, for the price of its keys and values
-            self._keep(index, self.network.attention.remember(output.parts))
+            self._keep(index, self.network.remember_parts(output.parts, output.appearance))
         # logits are enlarged and cut after the sigmoid, not masks: a mask's staircase would cost F
         probability = resize(output.logits.float(), frame.shape[:2]).sigmoid()[0, 0].cpu().numpy()
         if not np.isfinite(probability.sum()):
@@ -160,12 +165,24 @@ class ClipSegmenter:
                 "too large"
             )
         parts = None if output.parts is None else output.parts.masks[0].float().cpu().numpy()
-        return Segmentation(probability, parts)
+        return Segmentation(probability, parts, _part_steps(output))
 
     def __iter__(self) -> Iterator[Segmentation]:
         """Every frame of the clip in order."""
         for index in range(self.count):
             yield self.segment(index)
+
+
+def _part_steps(output: Output) -> np.ndarray | None:
+    """See `Segmentation.part_steps`."""
+    found = output.correlation
+    if found is None or found.displacement is None:
+        return None
+    h, w = output.parts.masks.shape[-2:]
+    # a displacement leads back to where the part was
+    moved = -found.moved((h, w))[0, 0]  # (p, n, 2) in cells
+    shares = moved / torch.tensor([w, h], device=moved.device)
+    return shares.unflatten(1, (h, w)).cpu().numpy()
 
 
 def clip_segmenter(

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pdnet.losses.people import one_at_a_time
 from pdnet.losses.precision import at_least_single
 
 EPSILON = 1e-7  # the authors' constant in denominators
@@ -36,6 +37,19 @@ def geometric_concentration(masks: Tensor, smoothing: float = 0.0) -> Tensor:
     centre_v = (share * v).sum((2, 3), keepdim=True)
     centre_u = (share * u).sum((2, 3), keepdim=True)
     return (((v - centre_v) ** 2 + (u - centre_u) ** 2) * share).sum((1, 2, 3)).mean()
+
+
+def person_concentration(masks: Tensor, person: Tensor, smoothing: float = 0.0) -> Tensor:
+    """`geometric_concentration` of one person at a time, so that a part may be on each of several
+    people; mean over the people.
+
+    Args:
+        masks: (B, p, h, w) part masks R, in 0..1.
+        person: (B, h, w) of `people.nearest_person`.
+        smoothing: see `geometric_concentration`.
+    """
+    pictures, cells = one_at_a_time(person)
+    return geometric_concentration(masks[pictures] * cells, smoothing)
 
 
 def semantic_consistency(

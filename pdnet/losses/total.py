@@ -7,18 +7,24 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pdnet.config import LossConfig
+from pdnet.losses.correspondence import correspondence
+from pdnet.losses.equivariance import equivariance
 from pdnet.losses.grid import on_grid
 from pdnet.losses.parts import (
     area_variance,
     geometric_concentration,
     orthonormality,
+    person_concentration,
     semantic_consistency,
 )
+from pdnet.losses.people import nearest_person, place_in_person
 from pdnet.losses.segmentation import segmentation_loss
 from pdnet.model.backbone import build_backbone, load_pretrained
 from pdnet.model.blocks import resize
 from pdnet.model.ipda import Parts, part_predictions
 from pdnet.model.pdnet import Output
+
+PLACES = 4  # channels of `place_in_person`
 
 
 class FeatureNetwork(nn.Module):
@@ -77,7 +83,8 @@ class PDNetLoss(nn.Module):
         self.semantic = self.part_losses and config.semantic > 0
         if self.semantic:
             self.features = FeatureNetwork(config)
-            basis = torch.randn(parts, self.features.channels).abs()
+            channels = self.features.channels + (PLACES if config.semantic_place else 0)
+            basis = torch.randn(parts, channels).abs()
             # at the features' scale: |N(0, 1)| rows are as long as unreduced features, ten times
             # unit ones
             self.basis = nn.Parameter(F.normalize(basis, dim=1) if self.features.unit else basis)
@@ -114,8 +121,24 @@ class PDNetLoss(nn.Module):
             other = self.part_terms(output.reference_parts, reference, reference_mask)
             for name in own:
                 terms[name] = c.parts * (own[name] + c.reference * other[name])
+        if c.correspondence and output.correlation is not None:
+            grid = output.parts.masks.shape[-2:]
+            found = correspondence(output.correlation.weights, target, reference, grid)
+            terms["correspondence"] = c.correspondence * found
         terms["total"] = sum(terms.values())
         return terms
+
+    def following(self, warped: Parts, parts: Parts, mask: Tensor, warps: Tensor) -> Tensor:
+        """How far the parts of warped pictures are from the warped parts of the pictures, weighted.
+
+        Args:
+            warped, parts: of the warped pictures and of the pictures.
+            mask: (B, 1, H, W) in 0..1, of the pictures.
+            warps: see `equivariance.draw_warps`.
+        """
+        truth = on_grid(mask, parts.masks.shape[-2:])
+        cost = equivariance(warped.predictions, parts.predictions, truth, warps)
+        return self.config.equivariance * cost
 
     def image_step(self, output: Output, mask: Tensor) -> dict[str, Tensor]:
         """Loss of single images (target = reference = image): final and auxiliary maps, no part
@@ -145,13 +168,23 @@ class PDNetLoss(nn.Module):
             return (of_truth + of_saliency) / 2
 
         terms = {}
+        by_person = c.concentration == "person" or c.semantic_place
+        person = nearest_person(truth) if by_person else None
+
+        def concentration(masks: Tensor) -> Tensor:
+            if c.concentration == "person":
+                return person_concentration(masks, person, c.smoothing)
+            return geometric_concentration(masks, c.smoothing)
+
         if c.geometric:
             terms["geometric"] = c.geometric * combined(
-                geometric_concentration(true_masks, c.smoothing),
-                geometric_concentration(predicted_masks, c.smoothing),
+                concentration(true_masks), concentration(predicted_masks)
             )
         if self.semantic:
             features = resize(self.features(image), truth.shape[-2:])
+            if c.semantic_place:
+                places = c.semantic_place * place_in_person(truth, person)
+                features = torch.cat([features, places.to(features.dtype)], 1)
             known = {"features": features, "basis": self.basis, "mean": c.semantic_mean}
             terms["semantic"] = c.semantic * combined(
                 semantic_consistency(true_masks, truth, **known),

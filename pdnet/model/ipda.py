@@ -8,13 +8,18 @@ keys and values) is a `Parts` and a `Memory` that a clip computes once.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pdnet.model.blocks import coarse_grid, conv_bn_relu, initialise, resize
+from pdnet.model.motion import Camera, coordinates, fit_camera
+
+TOLD_OF_PLACES = 3  # a part's step against the scene: x, y and its length, in cells
+SHARPNESS = 10.0  # the attention's first factor on cosines
+RANGE = 0.15  # first range of the attention, a share of the grid's diagonal
 
 
 @dataclass
@@ -45,19 +50,26 @@ class Memory:
     Attributes:
         keys, values: (B, R, p, n, d) with n = h*w tokens.
         token_mask: (B, R, 1 or p, n) in 0..1, or None when every token counts fully.
+        appearance: (B, R, C, H/4, W/4) of the frames, where differences are looked at.
     """
 
     keys: Tensor
     values: Tensor
     token_mask: Tensor | None
+    appearance: Tensor | None = None
 
     def joined(self, other: Memory) -> Memory:
         """This memory with the references of `other` after its own."""
-        mask = None
+        mask = appearance = None
         if self.token_mask is not None and other.token_mask is not None:
             mask = torch.cat([self.token_mask, other.token_mask], 1)
+        if self.appearance is not None and other.appearance is not None:
+            appearance = torch.cat([self.appearance, other.appearance], 1)
         return Memory(
-            torch.cat([self.keys, other.keys], 1), torch.cat([self.values, other.values], 1), mask
+            torch.cat([self.keys, other.keys], 1),
+            torch.cat([self.values, other.values], 1),
+            mask,
+            appearance,
         )
 
     def as_one(self) -> Memory:
@@ -66,7 +78,30 @@ class Memory:
         if self.token_mask is not None:
             # (B, R, q, n) -> (B, 1, q, R * n)
             mask = self.token_mask.transpose(1, 2).flatten(2, 3)[:, None]
-        return Memory(_join_tokens(self.keys), _join_tokens(self.values), mask)
+        return Memory(_join_tokens(self.keys), _join_tokens(self.values), mask, self.appearance)
+
+
+@dataclass
+class Correlation:
+    """What the parts of a target find in their references.
+
+    Attributes:
+        features: (B, p*C, h, w): O^k.
+        weights: (B, R, p, n, n): attention of every target token over the references' tokens;
+            None where nothing asks for places.
+        displacement: (B, R, p, n, 2): the step, in cells (x, y), from a token to where its part
+            finds itself in a reference; likewise.
+        camera: the scene's share of it, (B, R, 2, 3); likewise.
+    """
+
+    features: Tensor
+    weights: Tensor | None = None
+    displacement: Tensor | None = None
+    camera: Camera | None = None
+
+    def moved(self, size: tuple[int, int]) -> Tensor:
+        """(B, R, p, n, 2): the displacement against the scene, on a grid of (h, w)."""
+        return self.displacement - self.camera.steps(size)[:, :, None]
 
 
 def part_predictions(logits: Tensor, activation: str) -> Tensor:
@@ -131,7 +166,10 @@ class PartAttention(nn.Module):
     Args:
         part_channels, attention_channels: 64 and 32 in the authors' code.
         parts: p.
-        scale: `none` (authors' code) or `sqrt_d`.
+        scale: `none` (authors' code), `sqrt_d`, or `cosine`: the angle between query and key, by a
+            learned sharpness.
+        position: `none` (paper); `displacement`: where a part was travels with what it was;
+            `bias`: near tokens count more, by a learned range of each part; or both.
         mask_keys: which reference tokens count: `none` (paper and code), `saliency`, `part`.
         residual: add the target's own part features, M = sum (P + O) * R (authors' code); without
             it M = sum O * R (eq. (2)).
@@ -148,16 +186,24 @@ class PartAttention(nn.Module):
         mask_keys: str,
         residual: bool,
         reference_fusion: str,
+        position: str = "none",
     ) -> None:
         super().__init__()
         self.parts, self.residual, self.mask_keys = parts, residual, mask_keys
         self.reference_fusion = reference_fusion
-        self.scale = 1.0 if scale == "none" else attention_channels**-0.5
+        self.scale = attention_channels**-0.5 if scale == "sqrt_d" else 1.0
+        self.by_angle, self.places = scale == "cosine", "displacement" in position
         c, d = part_channels, attention_channels
         self.query = nn.Conv2d(parts * c, parts * d, 1, groups=parts, bias=False)
         self.key = nn.Conv2d(parts * c, parts * d, 1, groups=parts, bias=False)
         self.value = nn.Conv2d(parts * c, parts * d, 1, groups=parts, bias=False)
-        self.output = conv_bn_relu(parts * d, parts * c, 1, groups=parts)
+        told = d + TOLD_OF_PLACES if self.places else d
+        self.output = conv_bn_relu(parts * told, parts * c, 1, groups=parts)
+        if self.by_angle:
+            self.sharpness = nn.Parameter(torch.full((), SHARPNESS).log())
+        if "bias" in position:
+            # of a Gaussian over the distance, in shares of the grid's diagonal
+            self.range = nn.Parameter(torch.full((parts,), RANGE).log())
         initialise(self)
 
     def _tokens(self, x: Tensor) -> Tensor:
@@ -173,55 +219,99 @@ class PartAttention(nn.Module):
             mask = reference.saliency_logits.sigmoid().flatten(2)[:, None]  # (B, 1, 1, n)
         elif self.mask_keys == "part":
             mask = reference.masks.flatten(2)[:, None]  # (B, 1, p, n)
-        keys = self._tokens(self.key(reference.features))  # (B, p, n, d)
+        keys = self._matched(self._tokens(self.key(reference.features)))  # (B, p, n, d)
         values = self._tokens(self.value(reference.features))
         return Memory(keys[:, None], values[:, None], mask)
 
     def weights(self, target: Parts, memory: Memory) -> Tensor:
-        """Attention of every target token over the tokens of every reference, for looking at.
+        """Attention of every target token over the tokens of every reference.
 
         Returns:
             (B, R, p, n_target, n_reference), sums to 1 over the last axis.
         """
-        query = self._tokens(self.query(target.features))[:, None]  # (B, 1, p, n, d)
+        query = self._query(target)[:, None]  # (B, 1, p, n, d)
         scores = query @ memory.keys.transpose(-1, -2) * self.scale  # (B, R, p, n, n)
-        if memory.token_mask is not None:
-            scores = scores + memory.token_mask.clamp_min(1e-6).log()[..., None, :]
+        bias = self._bias(memory, target.features.shape[-2:])
+        if bias is not None:
+            scores = scores + bias
         return scores.softmax(-1)
 
-    def correlate(self, target: Parts, memory: Memory) -> Tensor:
-        """O^k: what each part of the target finds in the same part of the references; (B, p*C, h,
-        w).
-        """
+    def correlate(self, target: Parts, memory: Memory) -> Correlation:
+        """What each part of the target finds in the same part of the references."""
         b, _, h, w = target.features.shape
-        query = self._tokens(self.query(target.features))  # (B, p, n, d)
         if self.reference_fusion == "concat_tokens":
             memory = memory.as_one()
         references = memory.keys.shape[1]
-        query = query[:, None].expand(-1, references, -1, -1, -1).flatten(0, 1)  # (B * R, p, n, d)
+        if self.places:
+            return self._placed(target, memory)
+        query = self._query(target)[:, None].expand(-1, references, -1, -1, -1)  # (B, R, p, n, d)
+        bias = self._bias(memory, (h, w))
+        if bias is not None:
+            bias = bias.expand(b, references, self.parts, h * w, -1).flatten(0, 1).to(query.dtype)
+        found = F.scaled_dot_product_attention(
+            query.flatten(0, 1),
+            memory.keys.flatten(0, 1),
+            memory.values.flatten(0, 1),
+            attn_mask=bias,
+            scale=self.scale,
+        )  # (B * R, p, n, d)
+        return Correlation(self._output(found.unflatten(0, (b, references)), (h, w)))
+
+    def _placed(self, target: Parts, memory: Memory) -> Correlation:
+        """`correlate` where the reference's coordinates travel with its values."""
+        size = target.features.shape[-2:]
+        weights = self.weights(target, memory)  # (B, R, p, n, n')
+        own = coordinates(size, weights)  # (n, 2)
+        displacement = weights.float() @ own - own  # (B, R, p, n, 2)
+        background = 1 - target.saliency_logits.sigmoid().flatten(1)  # (B, n)
+        camera = fit_camera(displacement.mean(2), background, size)
+        found = Correlation(memory.values, weights, displacement, camera)
+        moved = found.moved(size)
+        told = torch.cat([moved, moved.norm(dim=-1, keepdim=True)], -1).to(weights.dtype)
+        features = self._output(torch.cat([weights @ memory.values, told], -1), size)
+        return replace(found, features=features)
+
+    def _query(self, target: Parts) -> Tensor:
+        query = self._matched(self._tokens(self.query(target.features)))  # (B, p, n, d)
+        return query * self.sharpness.exp() if self.by_angle else query
+
+    def _matched(self, tokens: Tensor) -> Tensor:
+        return F.normalize(tokens, dim=-1) if self.by_angle else tokens
+
+    def _bias(self, memory: Memory, size: tuple[int, int]) -> Tensor | None:
+        """What is added to the scores, of a shape that (B, R, p, n, n') covers."""
         bias = None
         if memory.token_mask is not None:
             # a weight in 0..1 on a token is its logarithm added to the scores
-            bias = memory.token_mask.flatten(0, 1).clamp_min(1e-6).log()  # (B * R, 1 or p, n)
-            bias = bias[:, :, None, :].to(query.dtype)
-            bias = bias.expand(-1, self.parts, query.shape[2], -1)  # (B * R, p, n, n)
-        keys, values = memory.keys.flatten(0, 1), memory.values.flatten(0, 1)  # (B * R, p, n, d)
-        found = F.scaled_dot_product_attention(
-            query, keys, values, attn_mask=bias, scale=self.scale
-        )
-        found = found.transpose(2, 3).reshape(b * references, -1, h, w)  # (B * R, p * d, h, w)
-        return self.output(found).view(b, references, -1, h, w).mean(1)  # (B, p * C, h, w)
+            bias = memory.token_mask.clamp_min(1e-6).log()[..., None, :]  # (B, R, 1 or p, 1, n')
+        if hasattr(self, "range"):
+            own = coordinates(size, memory.keys) / (size[0] ** 2 + size[1] ** 2) ** 0.5
+            far = torch.cdist(own, own).square()  # (n, n)
+            far = far.repeat(1, memory.keys.shape[-2] // len(own))
+            near = -far / (2 * self.range.exp().square()[:, None, None])  # (p, n, n')
+            bias = near if bias is None else bias + near
+        return bias
 
-    def forward(self, target: Parts, memory: Memory) -> Tensor:
+    def _output(self, found: Tensor, size: tuple[int, int]) -> Tensor:
+        """(B, R, p, n, d) -> O^k (B, p * C, h, w), the mean over the references."""
+        b, references = found.shape[:2]
+        maps = found.flatten(0, 1).transpose(2, 3).reshape(b * references, -1, *size)
+        return self.output(maps).unflatten(0, (b, references)).mean(1)
+
+    def assemble(self, target: Parts, found: Correlation) -> Tensor:
         """Motion features M_t, (B, C, h, w): eq. (2), with the residual of the authors' code if
         asked for.
         """
-        motion = self.correlate(target, memory)
+        motion = found.features
         if self.residual:
             motion = motion + target.features
         b, _, h, w = motion.shape
         motion = motion.view(b, self.parts, -1, h, w)  # (B, p, C, h, w)
         return (motion * target.masks[:, :, None]).sum(1)  # (B, C, h, w)
+
+    def forward(self, target: Parts, memory: Memory) -> Tensor:
+        """Motion features of a target, (B, C, h, w)."""
+        return self.assemble(target, self.correlate(target, memory))
 
 
 def _join_tokens(x: Tensor) -> Tensor:

@@ -15,7 +15,8 @@ from pdnet.model.encoder import Encoder
 from pdnet.model.fusion import SpatiotemporalFusion
 from pdnet.model.interactions import INTERACTIONS
 from pdnet.model.interactions.base import References
-from pdnet.model.ipda import Memory, PartAttention, PartDecoupling, Parts
+from pdnet.model.ipda import Correlation, Memory, PartAttention, PartDecoupling, Parts
+from pdnet.model.motion import Camera, Difference, Spread, aligned
 
 
 @dataclass
@@ -30,6 +31,7 @@ class Output:
         auxiliary_logits: four (B, 1, H, W), finest first; empty when not asked for.
         reference_parts, reference_auxiliary_logits: the same of the reference, in the pairwise
             forward of a network that looks at it.
+        correlation: what the parts found in the references, or None without IPDA.
     """
 
     logits: Tensor
@@ -39,6 +41,7 @@ class Output:
     auxiliary_logits: list[Tensor]
     reference_parts: Parts | None = None
     reference_auxiliary_logits: list[Tensor] | None = None
+    correlation: Correlation | None = None
 
     @property
     def saliency_logits(self) -> Tensor:
@@ -101,7 +104,12 @@ class PDNet(nn.Module):
                 mask_keys=config.mask_keys,
                 residual=config.residual,
                 reference_fusion=config.reference_fusion,
+                position=config.position,
             )
+            if config.difference != "none":
+                self.difference = Difference(config.channels, config.part_channels)
+            if config.spread:
+                self.spread = Spread(config.channels, config.part_channels, config.spread)
         elif config.interaction != "none":
             made = INTERACTIONS[config.interaction]
             self.interaction = made(config.channels, config.part_channels)
@@ -158,7 +166,7 @@ class PDNet(nn.Module):
             output = self._with_motion(appearance, memory, size, logits)
             return replace(output, reference_auxiliary_logits=reference_logits)
         reference_parts = self.decoupling(reference_appearance)
-        memory = self.attention.remember(reference_parts)
+        memory = self.remember_parts(reference_parts, reference_appearance)
         output = self._with_motion(appearance, memory, size, logits)
         return replace(
             output,
@@ -175,7 +183,18 @@ class PDNet(nn.Module):
         appearance, _ = self.encoder(reference, auxiliary=False)
         if not self.has_parts:
             return self._remember(appearance)
-        return self.attention.remember(self.decoupling(appearance))
+        return self.remember_parts(self.decoupling(appearance), appearance)
+
+    def parts(self, frame: Tensor) -> Parts:
+        """(B, 3, H, W) normalised -> its parts, whatever its reference."""
+        return self.decoupling(self.encoder(frame, auxiliary=False)[0])
+
+    def remember_parts(self, parts: Parts, appearance: Tensor) -> Memory:
+        """The memory of a frame whose parts and appearance are known."""
+        memory = self.attention.remember(parts)
+        if self.config.difference == "none":
+            return memory
+        return replace(memory, appearance=appearance[:, None])
 
     def segment(
         self, frame: Tensor, memory: Memory | References | None, flow: Tensor | None = None
@@ -197,14 +216,43 @@ class PDNet(nn.Module):
     ) -> Output:
         if memory is None:
             return Output(self._predict(appearance, size), appearance, None, None, auxiliary)
+        parts = found = None
         if self.has_parts:
             parts = self.decoupling(appearance)
-            motion = self.attention(parts, memory)
+            found = self.attention.correlate(parts, memory)
+            motion = self._motion(parts, found, appearance, memory)
         else:
-            parts = None
             motion = self.interaction(self._on_grid(appearance), memory.states, None)
         logits = self._predict(self.fusion(appearance, motion), size)
-        return Output(logits, appearance, motion, parts, auxiliary)
+        return Output(logits, appearance, motion, parts, auxiliary, correlation=found)
+
+    def _motion(
+        self, parts: Parts, found: Correlation, appearance: Tensor, memory: Memory
+    ) -> Tensor:
+        """Motion features (B, C', h, w): the paper's, and what the parameters add to them."""
+        motion = self.attention.assemble(parts, found)
+        grid = motion.shape[-2:]
+        if self.config.difference != "none":
+            seen = self._references_seen(found, memory, grid)
+            motion = motion + sum(self.difference(appearance, one, grid) for one in seen) / len(
+                seen
+            )
+        if self.config.spread:
+            motion = self.spread(resize(appearance, grid), motion)
+        return motion
+
+    def _references_seen(
+        self, found: Correlation, memory: Memory, grid: tuple[int, int]
+    ) -> list[Tensor]:
+        """The references' appearance, as the target's camera sees it where that is asked for."""
+        frames = memory.appearance.unbind(1)
+        if self.config.difference == "plain":
+            return list(frames)
+        cameras = found.camera.matrix.unbind(1)
+        return [
+            aligned(frame, Camera(matrix), grid)
+            for frame, matrix in zip(frames, cameras, strict=True)
+        ]
 
     def _beside_flow(self, target: Tensor, flow: Tensor, auxiliary: bool) -> Output:
         # as one batch: its norms then see frames and colours in the same shares when they learn

@@ -94,6 +94,16 @@ ACTIONS: dict[str, dict[str, tuple[float, float] | float]] = {
 }  # fmt: skip
 
 
+# what goes on moving in each kind of motion; None: everything
+MOVES: dict[str, tuple[str, ...] | None] = {
+    "all": None,
+    "arms": ("left shoulder", "left elbow", "right shoulder", "right elbow"),
+    # of the side that is painted before the torso
+    "forearm": ("left elbow",),
+    "nothing": (),
+}
+
+
 @dataclass(frozen=True)
 class Motion:
     """How one person moves.
@@ -104,6 +114,8 @@ class Motion:
         drift: (x, y) path per second, same units; sways back after a while so that nobody leaves.
         limb_speed, torso_speed: factors on limbs and on torso, head and path: their ratio is
             the imbalance.
+        held: swings, and `path`, that stay as they are at `moment`.
+        moment: in seconds.
     """
 
     swings: dict[str, Swing]
@@ -111,6 +123,16 @@ class Motion:
     drift: tuple[float, float]
     limb_speed: float
     torso_speed: float
+    held: frozenset[str] = frozenset()
+    moment: float = 0.0
+
+    def angle(self, joint: str, seconds: float, speed: float) -> float:
+        """A joint's angle at a time, or at the moment at which it is held."""
+        return self.swings[joint].at(self.time(joint, seconds), speed)
+
+    def time(self, what: str, seconds: float) -> float:
+        """The time that a joint, or the path, is at."""
+        return self.moment if what in self.held else seconds
 
 
 def body_parts(labels: np.ndarray) -> np.ndarray:
@@ -128,8 +150,12 @@ def make_motion(
     drift: tuple[float, float],
     limb_speed: float,
     torso_speed: float,
+    moves: str = "all",
+    moment: float = 0.0,
 ) -> Motion:
-    """Draws the swings of one person for an action of `ACTIONS`; the rest is as in `Motion`."""
+    """Draws the swings of one person for an action of `ACTIONS`; what does not move by `MOVES` is
+    held at a moment; the rest is as in `Motion`.
+    """
     table = ACTIONS[action]
     swings: dict[str, Swing] = {}
     opposite = action in ("run", "walk")
@@ -155,7 +181,9 @@ def make_motion(
             )
     for joint, amplitude in (("torso", table["torso"]), ("head", 0.12)):
         swings[joint] = Swing(0.0, amplitude, rng.uniform(0.25, 0.5), rng.uniform(0, 2 * np.pi))
-    return Motion(swings, start, drift, limb_speed, torso_speed)
+    going = MOVES[moves]
+    held = frozenset() if going is None else frozenset({*swings, "path"}.difference(going))
+    return Motion(swings, start, drift, limb_speed, torso_speed, held, moment)
 
 
 def pose(
@@ -173,25 +201,25 @@ def pose(
         joint name (`JOINTS`) -> (x, y) in pixels.
     """
     slow = motion.torso_speed
-    wander = np.sin(1.1 * slow * seconds) / 1.1
+    wander = np.sin(1.1 * slow * motion.time("path", seconds)) / 1.1
     x = (motion.start[0] + motion.drift[0] * wander) * frame[1]
     y = (motion.start[1] + motion.drift[1] * wander) * frame[0]
-    lean = motion.swings["torso"].at(seconds, slow)
+    lean = motion.angle("torso", seconds, slow)
     joints = {"pelvis": np.array([x, y])}
     up, across = _direction(lean + np.pi), _direction(lean + np.pi / 2)
     joints["neck"] = joints["pelvis"] + up * TORSO * height
-    nod = lean + motion.swings["head"].at(seconds, slow) * 0.6
+    nod = lean + motion.angle("head", seconds, slow) * 0.6
     joints["head"] = joints["neck"] + _direction(nod + np.pi) * (NECK + HEAD) * height
     for side, sign in (("left", 1.0), ("right", -1.0)):
         limb = {
-            name: motion.swings[f"{side} {name}"].at(seconds, motion.limb_speed)
+            name: motion.angle(f"{side} {name}", seconds, motion.limb_speed)
             for name in ("shoulder", "elbow")
         }
         shoulder = joints["neck"] + across * SHOULDER * sign * height - up * 0.025 * height
         elbow = shoulder + _direction(lean + limb["shoulder"]) * UPPER_ARM * height
         wrist = elbow + _direction(lean + limb["shoulder"] + limb["elbow"]) * LOWER_ARM * height
         leg = {
-            name: motion.swings[f"{side} {name}"].at(seconds, motion.limb_speed)
+            name: motion.angle(f"{side} {name}", seconds, motion.limb_speed)
             for name in ("hip", "knee")
         }
         hip = joints["pelvis"] + across * HIP * sign * height

@@ -80,16 +80,32 @@ def clip_units(clips: Sequence[SceneScript], *, between: bool = True) -> list[Un
                 for number in range(first, min(first + CHUNK, clip.frames))
                 if between or number % ANNOTATED_EVERY == 0
             ]
-            files: list[str] = []
-            for number in numbers:
-                files += _frame_files(clip.name, number).values()
-            files.append(f"Joints/{clip.name}/{first:05d}.json")
-            made_by = recipe("clip", clip.model_dump_json(), numbers, _renderer())
-            units.append(Unit(tuple(files), made_by, _render_chunk, (clip, first, numbers)))
+            shown = [number for number in numbers if number % ANNOTATED_EVERY == 0]
+            units.append(frames_unit(clip, numbers, annotated=shown, name=f"{first:05d}"))
     for split in ("train", "val"):
         names = "".join(f"{clip.name}\n" for clip in clips if clip.split == split)
         units.append(text_unit(f"ImageSets/{split}.txt", names))
     return units
+
+
+def frames_unit(
+    clip: SceneScript, numbers: Sequence[int], *, annotated: Sequence[int], name: str
+) -> Unit:
+    """Frames of a clip that are rendered together, with their truth.
+
+    Args:
+        clip: its script.
+        numbers: of the frames, at 30 FPS.
+        annotated: those of them that are among the key frames.
+        name: of the file of their joints.
+    """
+    files: list[str] = []
+    for number in numbers:
+        files += _frame_files(clip, number, number in annotated).values()
+    files.append(f"Joints/{clip.name}/{name}.json")
+    made_by = recipe("clip", clip.model_dump_json(), numbers, annotated, _renderer())
+    given = (clip, numbers, annotated, files[-1])
+    return Unit(tuple(files), made_by, _render_frames, given)
 
 
 def image_units(count: int, *, seed: int) -> list[Unit]:
@@ -111,29 +127,37 @@ def _renderer() -> str:
     return recipe(code_hash("pdnet.sample.render"), libraries, JPEG_QUALITY)
 
 
-def _frame_files(clip: str, number: int) -> dict[str, str]:
+def _frame_files(clip: SceneScript, number: int, annotated: bool) -> dict[str, str]:
     """Kind of content -> path of a frame's files; parts of every frame: the truth about motion
     between annotated frames too.
     """
-    stem = f"480p/{clip}/{number:05d}"
-    parts = {"labels": f"Parts/{stem}.png"}
-    if number % ANNOTATED_EVERY == 0:
-        return {"colour": f"Keyframes/{stem}.jpg", "mask": f"Annotations/{stem}.png", **parts}
-    return {"colour": f"Frames/{stem}.jpg", **parts}
+    stem = f"480p/{clip.name}/{number:05d}"
+    truth = {"labels": f"Parts/{stem}.png"}
+    if clip.has_figures:
+        truth["figures"] = f"Figures/{stem}.png"
+    if annotated:
+        return {"colour": f"Keyframes/{stem}.jpg", "mask": f"Annotations/{stem}.png", **truth}
+    return {"colour": f"Frames/{stem}.jpg", **truth}
 
 
-def _render_chunk(root: Path, clip: SceneScript, first: int, numbers: Sequence[int]) -> None:
+def _render_frames(
+    root: Path, clip: SceneScript, numbers: Sequence[int], annotated: Sequence[int], joints: str
+) -> None:
     """Renders some frames of a clip and their truth."""
-    scene, tracks = Scene(clip), {}
+    scene, tracks, cameras = Scene(clip), {}, {}
     for number in numbers:
-        frame = scene.render(number)
-        for kind, path in _frame_files(clip.name, number).items():
+        frame, name = scene.render(number), f"{number:05d}"
+        for kind, path in _frame_files(clip, number, number in annotated).items():
             write_image(root / path, getattr(frame, kind), jpeg_quality=JPEG_QUALITY)
-        tracks[f"{number:05d}"] = [
-            {name: [round(float(v), 2) for v in j[name]] for name in JOINTS} for j in frame.joints
+        tracks[name] = [
+            {joint: [round(float(v), 2) for v in j[joint]] for joint in JOINTS}
+            for j in frame.joints
         ]
+        cameras[name] = frame.camera.round(6).tolist()
     about = {"fps": FPS, "size": list(scene.size), "parts": PARTS, "joints": tracks}
-    write_json(root / "Joints" / clip.name / f"{first:05d}.json", about)
+    if clip.anchored:
+        about |= {"alive": [person.alive for person in clip.people], "camera": cameras}
+    write_json(root / joints, about)
 
 
 def _render_image(root: Path, seed: int, index: int) -> None:

@@ -10,11 +10,12 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from pdnet.sample.backdrop import camera_matrix, make_backdrop, view
-from pdnet.sample.body import ACTIONS, Motion, make_motion, pose
+from pdnet.sample.body import ACTIONS, MOVES, PARTS_PER_PERSON, Motion, make_motion, pose
 from pdnet.sample.paint import PATTERNS, Canvas, Look, cloth, make_look, paint_person
 
 FPS = 30
-SIZES = {"landscape": (720, 1280), "portrait": (1280, 720)}  # height, width
+# height, width
+SIZES = {"landscape": (720, 1280), "portrait": (1280, 720), "small": (240, 320)}
 
 
 class Person(BaseModel):
@@ -28,6 +29,12 @@ class Person(BaseModel):
     limb_speed: float = Field(1.0, ge=0, le=100)
     torso_speed: float = Field(1.0, ge=0, le=100)
     holds: bool = False  # something in the left hand, in front of the person
+    # what of the person moves; the rest is held as it is at `moment` (seconds)
+    moves: Literal[tuple(MOVES)] = "all"  # type: ignore[valid-type]
+    moment: float = Field(0.0, ge=0, le=3600)
+    # False: a figure (mannequin, statue, cut-out), background in the truth
+    alive: bool = True
+    board: bool = False  # stands before a board, as a poster's person does
 
 
 class SceneScript(BaseModel):
@@ -38,9 +45,10 @@ class SceneScript(BaseModel):
     split: Literal["train", "val"]
     seed: int = Field(ge=0, lt=2**63)
     frames: int = Field(61, ge=1, le=100_000)  # an hour
-    format: Literal["landscape", "portrait"] = "landscape"
+    format: Literal["landscape", "portrait", "small"] = "landscape"
     backdrop: str
     camera: Literal["still", "hand", "pan", "zoom"] = "still"
+    anchored: bool = False  # people stand in the scene: in the frame they move with the backdrop
     # a label is 10 * person + 1 + part, in 8 bits
     people: list[Person] = Field(max_length=24)
     distractors: list[Literal["ball", "creature", "robot", "box"]] = []
@@ -51,6 +59,11 @@ class SceneScript(BaseModel):
     spotlights: bool = False
     subtitle: str | None = None
 
+    @property
+    def has_figures(self) -> bool:
+        """Whether somebody in it is none."""
+        return not all(person.alive for person in self.people)
+
 
 @dataclass
 class Frame:
@@ -59,12 +72,17 @@ class Frame:
     Attributes:
         colour: (H, W, 3) uint8 RGB.
         labels: (H, W) uint8, 0 or 10 * person + 1 + part.
-        joints: per person, joint name -> (x, y) in pixels.
+        joints: per person or figure, joint name -> (x, y) in pixels.
+        figures: labels of the figures, which `labels` has as background.
+        camera: (2, 3) affine map from where a thing of the scene is seen by the camera at rest to
+            where it is in this frame.
     """
 
     colour: np.ndarray
     labels: np.ndarray
     joints: list[dict[str, np.ndarray]]
+    figures: np.ndarray
+    camera: np.ndarray
 
     @property
     def mask(self) -> np.ndarray:
@@ -89,6 +107,8 @@ class Scene:
                 drift=person.drift,
                 limb_speed=person.limb_speed,
                 torso_speed=person.torso_speed,
+                moves=person.moves,
+                moment=person.moment,
             )
             for person in clip.people
         ]
@@ -105,6 +125,11 @@ class Scene:
             rng.uniform(0, 2 * np.pi),
             rng.normal(0, 3.0, (256, 256, 3)).astype(np.float32),
         )
+        self.boards = [_board(rng) if person.board else None for person in clip.people]
+        # by label: whether it is a figure's
+        lifeless = np.repeat([not person.alive for person in clip.people], PARTS_PER_PERSON)
+        self.lifeless = np.zeros(256, bool)
+        self.lifeless[1 : 1 + len(lifeless)] = lifeless
 
     def render(self, number: int) -> Frame:
         """Frame `number` (at 30 FPS), the same whenever and wherever it is rendered."""
@@ -113,19 +138,38 @@ class Scene:
         canvas = Canvas(view(self.backdrop, matrix, self.size))
         for distractor in self.distractors[::2]:
             distractor.paint(canvas, seconds)
-        joints = []
-        for i, (person, motion, look) in enumerate(
-            zip(clip.people, self.motions, self.looks, strict=True)
-        ):
-            height = person.height * self.size[0]
-            joints.append(pose(motion, seconds, height, self.size))
-            paint_person(canvas, joints[-1], look, height, i)
-            if person.holds:
-                self._prop(canvas, joints[-1]["left wrist"], height)
+        camera = self._in_frame(matrix)
+        joints = [self._paint(canvas, i, seconds, camera) for i in range(len(clip.people))]
         for distractor in self.distractors[1::2]:
             distractor.paint(canvas, seconds)
         self._foreground(canvas)
-        return Frame(self._finish(canvas.colour, number), canvas.labels, joints)
+        of_figures = self.lifeless[canvas.labels]
+        labels, figures = canvas.labels * ~of_figures, canvas.labels * of_figures
+        return Frame(self._finish(canvas.colour, number), labels, joints, figures, camera)
+
+    def _in_frame(self, matrix: np.ndarray) -> np.ndarray:
+        """`Frame.camera` of a camera's map from frame to backdrop."""
+        if not self.clip.anchored:
+            return np.eye(2, 3)
+        rest = camera_matrix("still", 0.0, self.size, self.phase)
+        return _after(cv2.invertAffineTransform(matrix), rest)
+
+    def _paint(
+        self, canvas: Canvas, index: int, seconds: float, camera: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        """Paints a person or figure with what belongs to it; its joints in the frame."""
+        person, motion = self.clip.people[index], self.motions[index]
+        height = person.height * self.size[0]
+        joints = pose(motion, seconds, height, self.size)
+        if self.clip.anchored:
+            joints = {name: camera @ [*point, 1.0] for name, point in joints.items()}
+            height *= np.sqrt(np.linalg.det(camera[:, :2]))
+        if self.boards[index] is not None:
+            self.boards[index].paint(canvas, person, self.size, camera)
+        paint_person(canvas, joints, self.looks[index], height, index)
+        if person.holds:
+            self._prop(canvas, joints["left wrist"], height)
+        return joints
 
     def _prop(self, canvas: Canvas, wrist: np.ndarray, height: float) -> None:
         box = wrist + np.array([[-0.5, -1], [0.5, -1], [0.5, 0.35], [-0.5, 0.35]]) * 0.09 * height
@@ -231,6 +275,39 @@ class _Distractor:
         canvas.limb(centre, elbow, unit * 0.25, unit * 0.2, self.paints[0], 0)
         canvas.limb(elbow, tip, unit * 0.2, unit * 0.14, self.paints[1], 0)
         canvas.ellipse(centre, (unit * 0.6, unit * 0.4), 0.0, self.paints[2], 0)
+
+
+@dataclass(frozen=True)
+class _Board:
+    """A flat thing that stands where a person began, rigid with the scene.
+
+    Attributes:
+        texture: its paint.
+        half: (width, height) of its half, in heights of the person.
+    """
+
+    texture: np.ndarray
+    half: np.ndarray
+
+    def paint(
+        self, canvas: Canvas, person: Person, frame: tuple[int, int], camera: np.ndarray
+    ) -> None:
+        """Paints it into a frame of (height, width) pixels."""
+        unit = person.height * frame[0]
+        corners = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * self.half * unit
+        corners = corners + np.array(person.at) * frame[::-1]
+        box = corners @ camera[:, :2].T + camera[:, 2]
+        canvas.fill(box, self.texture, 0, box[[0, 1, 3]])
+
+
+def _board(rng: np.random.Generator) -> _Board:
+    texture = cloth(rng.uniform(20, 235, 3), PATTERNS[rng.integers(len(PATTERNS))], rng)
+    return _Board(texture, rng.uniform((0.25, 0.4), (0.45, 0.6)))
+
+
+def _after(second: np.ndarray, first: np.ndarray) -> np.ndarray:
+    """The affine map (2, 3) that does `first`, then `second`."""
+    return second @ np.vstack([first, [0.0, 0.0, 1.0]])
 
 
 def _subtitle(image: np.ndarray, text: str) -> None:

@@ -15,6 +15,7 @@ from pdnet.config import OUTPUTS, Config, DataConfig
 from pdnet.data.layout import SETS, check, read_tree
 from pdnet.data.lists import read_lines
 from pdnet.errors import InputError
+from pdnet.sample.casts import cast, cast_unit
 from pdnet.sample.render import clip_units, image_units, read_scenes
 from pdnet.sources.fetch import fetch
 from pdnet.sources.image_sets import (
@@ -84,7 +85,7 @@ def download(config: Config, source: Path, raw: Path) -> None:
     """Brings the clips and single images that `config.data` names to `raw` and checks them.
 
     Args:
-        config: `data.source` chooses: sample, mvps, davis, pp_humanseg14k or people.
+        config: `data.source` chooses: sample, casts, mvps, davis, pp_humanseg14k or people.
         source: what `data.dvc` tracks: the sample's scene scripts, or an owner's tree.
         raw: MVPS layout; it then holds what a cold rebuild gives, whatever it held before.
 
@@ -149,6 +150,8 @@ def _clips(
     kind, root = config.data.source, config.data.root
     if kind == "sample":
         return {"the sample": sample_clips(_scenes(source), config.data)}
+    if kind == "casts":
+        return {"the casts": cast_clips(config)}
     if kind == "mvps":
         return {"data.root": mvps_clips(_root(config, source), hashes)}
     if kind == "davis":
@@ -201,6 +204,20 @@ def sample_clips(scenes: Path, data: DataConfig, *, evaluated: bool = True) -> C
     files = [unit for unit in clip_units(scripts) if not unit.files[0].startswith("ImageSets/")]
     names = {split: [script.name for script in scripts if script.split == split] for split in SETS}
     return Clips(files, names)
+
+
+def cast_clips(config: Config) -> Clips:
+    """Rendered casts of people and figures: who of them moves is alive."""
+    data, seed = config.data, config.seed
+    counts = {"train": data.casts, "held": data.held_casts, "eval": data.evaluated_casts}
+    files: list[Unit] = []
+    lists: dict[str, list[str]] = {split: [] for split in SETS}
+    for kind, count in counts.items():
+        for index in range(count):
+            files.append(cast_unit(kind, index, seed=seed))
+            script = cast(kind, index, seed=seed)
+            lists[script.split].append(script.name)
+    return Clips(files, lists)
 
 
 def _scenes(source: Path) -> Path:

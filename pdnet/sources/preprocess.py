@@ -11,7 +11,7 @@ import cv2
 import PIL
 
 from pdnet.base.imports import code_hash
-from pdnet.base.manifest import Brought, Hashes, Unit, bring, recipe, text_unit, vouch
+from pdnet.base.manifest import Brought, Hashes, Unit, bring, link_unit, recipe, text_unit, vouch
 from pdnet.config import PreprocessConfig
 from pdnet.data.layout import IMAGE_SUFFIXES, SETS, Clip, check, image_pairs, read_tree
 from pdnet.data.lists import read_list
@@ -37,6 +37,9 @@ def preprocess(raw: Path, out: Path, config: PreprocessConfig, workers: int = 0)
         jobs.append(_job(mask, f"{folder}/mask/{mask.stem}.png", "mask", config, like=image))
     hashes = Hashes(out)
     units = _units(jobs, hashes)
+    for clip in tree.every_clip():
+        for file in clip.joints():
+            units.append(link_unit(f"Joints/{clip.name}/{file.name}", file, hashes))
     for name in SETS:
         names = read_list(raw, name)
         units.append(text_unit(f"ImageSets/{name}.txt", "".join(f"{line}\n" for line in names)))
@@ -70,7 +73,12 @@ def _clip_jobs(clip: Clip, config: PreprocessConfig) -> list[Conversion]:
         jobs.append(_job(frame, f"Keyframes/480p/{clip.name}/{stem}.jpg", "frame", config))
         target = f"Annotations/480p/{clip.name}/{stem}.png"
         jobs.append(_job(mask, target, "mask", config, like=frame))
-    for folder, kind, suffix in (("Frames", "frame", ".jpg"), ("Parts", "labels", ".png")):
+    others = (
+        ("Frames", "frame", ".jpg"),
+        ("Parts", "labels", ".png"),
+        ("Figures", "labels", ".png"),
+    )
+    for folder, kind, suffix in others:
         source = clip.root / folder / "480p" / clip.name
         for file in sorted(source.iterdir()) if source.is_dir() else []:
             if file.suffix.lower() in IMAGE_SUFFIXES and file.name[0] != ".":

@@ -9,6 +9,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
@@ -31,6 +32,7 @@ from pdnet.inference.pictures import middle_rows
 from pdnet.inference.score import validate
 from pdnet.inference.stills import validate_images
 from pdnet.losses import PDNetLoss
+from pdnet.losses.equivariance import draw_warps, warp
 from pdnet.model import PDNet
 from pdnet.model.blocks import frozen_statistics
 from pdnet.model.checkpoint import save_network, take_encoder
@@ -52,6 +54,7 @@ from pdnet.training.schedule import learning_rates, step_kinds
 from pdnet.training.state import Progress, Row, fingerprint, load_state, save_state
 
 STREAMS = {"video": 0, "image": 1}  # of the sampler's draws
+WARPS = 3  # the stream of the warps that parts follow
 SHOWN_CLIPS = 4  # held-back clips in each epoch's picture
 SECOND_MOMENT = 0.999  # of AdamW, torch's default; its first is `train.momentum`
 
@@ -285,7 +288,19 @@ class Training:
             mask=batch["mask"],
             reference_mask=batch["reference_mask"],
         )
+        if self.loss.part_losses and self.config.loss.equivariance:
+            terms["equivariance"] = self._following(batch, output.parts)
+            terms["total"] = terms["total"] + terms["equivariance"]
         return terms, output.parts
+
+    def _following(self, batch: dict[str, Tensor], parts: Parts) -> Tensor:
+        """What it costs that parts do not follow a warp of the picture."""
+        rng = np.random.default_rng((self.config.seed, WARPS, self.done))
+        warps = draw_warps(rng, len(batch["target"])).to(self.fabric.device)
+        moved = self.network.encoder.normalise(warp(batch["target"], warps))
+        with self.fabric.autocast():
+            warped = self.network.parts(moved)
+        return self.loss.following(warped, parts, batch["mask"], warps)
 
     def _colours(self, batch: dict[str, Tensor]) -> Tensor | None:
         """The flow's colours for a network that looks at them: in a single image nothing moves."""

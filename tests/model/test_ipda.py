@@ -36,7 +36,7 @@ def test_attention_equals_a_loop_over_parts():
                 )
             )
         expected = ipda.output(torch.cat(found, 1).view(2, 3 * d, 4, 6))
-        ours = ipda.correlate(parts[0], ipda.remember(parts[1]))
+        ours = ipda.correlate(parts[0], ipda.remember(parts[1])).features
     torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-5)
 
 

@@ -1,0 +1,203 @@
+"""The study of motion: whole trainings on casts, where looks cannot decide; every row with its own
+reference, with an unrelated one, and by its encoder's own head.
+
+It can be stopped at any time and goes on; `shard` lets several machines share it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from pdnet.base.files import file_hash, value_hash, write_table, write_text
+from pdnet.base.imports import code_hash
+from pdnet.base.manifest import Brought, bring
+from pdnet.base.parallel import progress
+from pdnet.config import FEATURES, Config, EvaluateConfig, study_configs
+from pdnet.data.layout import SCORED_ON, data_hash, read_tree
+from pdnet.experiments.alive import oracle_row
+from pdnet.experiments.measure import ClipMeasures, measure_clip
+from pdnet.experiments.seeds import with_each_seed
+from pdnet.experiments.study_tables import write_summary
+from pdnet.experiments.variants import Flows, known_under, network_to_score, train_once
+from pdnet.inference.segment import clip_segmenter
+from pdnet.metrics.calibration import BINS, calibration_error, overlap_curve
+from pdnet.model import PDNet
+from pdnet.model.pdnet import Output
+from pdnet.sources.clips import cast_clips
+from pdnet.sources.trees import composed
+
+DECIMALS = 5  # of recorded shares
+CURVE = range(5, BINS, 5)  # thresholds in per cent that are recorded
+Rows = dict[str, list[dict[str, Any]]]
+
+
+@dataclass(frozen=True)
+class StudyFolders:
+    """Where the study finds and leaves its files.
+
+    Attributes:
+        data: rendered casts.
+        work: checkpoints, resumable states and scores, `<row>/<seed>`.
+        out: tables.
+    """
+
+    data: Path
+    work: Path
+    out: Path
+
+    @property
+    def features(self) -> Path:
+        """Where the maps of a frozen encoder are kept."""
+        return self.work / FEATURES.name
+
+
+class EncoderHead(nn.Module):
+    """The encoder's finest auxiliary head by itself, for `ClipSegmenter`: what looks alone say."""
+
+    looks_at = "nothing"
+
+    def __init__(self, network: PDNet) -> None:
+        super().__init__()
+        self.encoder, self.config = network.encoder, network.config
+
+    def segment(self, frame: Tensor, memory: None, flow: Tensor | None = None) -> Output:
+        """See `PDNet.segment`."""
+        appearance, auxiliary = self.encoder(frame, auxiliary=True)
+        return Output(auxiliary[0], appearance, None, None, [])
+
+
+def trainings(params: Path, shard: tuple[int, int] = (1, 1)) -> list[tuple[str, dict[int, Config]]]:
+    """Rows and seeds that this machine is to train: every `shard[1]`-th training, from the
+    `shard[0]`-th on.
+    """
+    number, machines = shard
+    place, mine = 0, []
+    for name, seeds in study_configs(params).items():
+        chosen = {}
+        for seed, config in seeds.items():
+            if place % machines == number - 1:
+                chosen[seed] = config
+            place += 1
+        if chosen:
+            mine.append((name, chosen))
+    return mine
+
+
+def render_casts(config: Config, root: Path) -> Brought:
+    """Brings the casts to `root`; what is there already stays."""
+    units = composed({"the casts": cast_clips(config)})
+    return bring(root, units, "render casts", workers=config.machine.workers)
+
+
+def run_row(name: str, configs: Mapping[int, Config], places: StudyFolders) -> None:
+    """Trains and scores one row with these seeds; what is done is not done again."""
+    how = {"name": name, "places": places, "flows": Flows(places.data)}
+    with_each_seed(partial(_train_and_score, **how), configs, name)
+
+
+def _train_and_score(
+    of_seed: tuple[int, Config], *, name: str, places: StudyFolders, flows: Flows
+) -> None:
+    seed, config = of_seed
+    folder = places.work / name / str(seed)
+    how = {"run_name": f"{name} {seed}", "parent": None, "features": places.features}
+    train_once(config, places.data, folder, **how)
+    score_once(config, folder, places, flows)
+
+
+def score_once(config: Config, folder: Path, places: StudyFolders, flows: Flows) -> None:
+    """Scores the checkpoint in `folder` unless done with the same options, data and code."""
+    checkpoint = folder / "pdnet.safetensors"
+    said = {
+        "checkpoint": file_hash(checkpoint),
+        "evaluate": config.evaluate.model_dump(mode="json"),
+        "data": data_hash(places.data, SCORED_ON),
+        "code": code_hash("pdnet.experiments.study"),
+    }
+    key, note = value_hash(said), folder / "study.json"
+    if known_under(note, key) is None:
+        network = network_to_score(config, checkpoint, places.features)
+        rows = measure(network, places.data, config.evaluate, flows)
+        # not sorted: the order of a row's values is that of the tables' columns
+        write_text(note, json.dumps({"key": key, "rows": rows}))
+
+
+def measure(network: PDNet, data: Path, options: EvaluateConfig, flows: Flows) -> Rows:
+    """Everything that is measured of a network on the casts: `clips` and `curves`, in shares."""
+    rows: Rows = {"clips": [], "curves": []}
+    clips, known = read_tree(data).clips(options.set), flows.of(options.set)
+    for index, clip in enumerate(clips):
+        how = {"clip": clip, "flows": known[clip.name], "options": options}
+        own = measure_clip(clip_segmenter(network, clip), **how)
+        row = {**own.row(clip.name), **own.parts, **own.alive}
+        row["calibration_error"] = calibration_error(own.probabilities.sum(0))
+        if network.looks_at == "reference":
+            other = clips[(index + 1) % len(clips)]
+            row |= _named(measure_clip(clip_segmenter(network, other), **how), "unrelated")
+        row |= _named(measure_clip(clip_segmenter(EncoderHead(network), clip), **how), "head")
+        rows["clips"].append(_rounded(row))
+        curve = overlap_curve(own.probabilities).mean(0)
+        for percent in CURVE:
+            point = {"clip": clip.name, "threshold": percent / 100, "J": float(curve[percent])}
+            rows["curves"].append(_rounded(point))
+    return rows
+
+
+def _named(measured: ClipMeasures, prefix: str) -> dict[str, float]:
+    """J&F, and what is found of whom, under names of their own."""
+    kept = {"J&F": measured.row("")["J&F"]}
+    for name in ("people_found", "figures_taken"):
+        if name in measured.alive:
+            kept[name] = measured.alive[name]
+    return {f"{prefix} {name}": value for name, value in kept.items()}
+
+
+def _rounded(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: round(value, DECIMALS) if isinstance(value, float) else value
+        for name, value in row.items()
+    }
+
+
+def write_study(params: Path, places: StudyFolders) -> list[str]:
+    """Writes `clips.csv`, `curves.csv` and `oracle.csv` of all trainings that are done.
+
+    Returns:
+        the trainings that are not, as `row seed`.
+    """
+    tables: Rows = {"clips": [], "curves": []}
+    missing = []
+    for name, seeds in study_configs(params).items():
+        for seed in seeds:
+            note = places.work / name / str(seed) / "study.json"
+            if not note.is_file():
+                missing.append(f"{name} {seed}")
+                continue
+            rows = json.loads(note.read_text())["rows"]
+            for kind, values in rows.items():
+                tables[kind] += [{"variant": name, "seed": seed, **row} for row in values]
+    for kind, values in tables.items():
+        write_table(places.out / f"{kind}.csv", values)
+    rows = [_rounded(oracle_row(clip)) for clip in read_tree(places.data).clips("val")]
+    write_table(places.out / "oracle.csv", rows)
+    return missing
+
+
+def run_study(params: Path, places: StudyFolders, shard: tuple[int, int] = (1, 1)) -> list[str]:
+    """The study from rendering to tables; see `write_study`."""
+    mine = trainings(params, shard)
+    first = next(iter(next(iter(study_configs(params).values())).values()))
+    render_casts(first, places.data)
+    for name, configs in progress(mine, "study", unit="row"):
+        run_row(name, configs, places)
+    missing = write_study(params, places)
+    if mine:
+        write_summary(places.out, list(study_configs(params)))
+    return missing

@@ -1,0 +1,158 @@
+"""What moved against the scene: where each part was, what the camera did, what differs once that is
+undone, and a person's motion spread over the person (beyond the paper).
+
+Softmax attention sees its reference as a set: it says what a part looked like, not where it was. So
+the reference's coordinates travel with its values, and a displacement comes out. Most of a
+displacement may be the camera's: the background tells how much.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pdnet.model.blocks import conv_bn_relu, initialise
+
+RIDGE = 1e-2  # on turn and zoom, in shares of the background's weight: a few tokens fix none
+HEADS = 4
+LONGEST_WAVE = 64.0  # of the coordinates' code, in tokens
+
+
+def coordinates(size: tuple[int, int], like: Tensor) -> Tensor:
+    """(h * w, 2) of a grid's tokens: x and y in cells."""
+    h, w = size
+    y = torch.arange(h, device=like.device, dtype=torch.float32)
+    x = torch.arange(w, device=like.device, dtype=torch.float32)
+    return torch.stack([x.repeat(h), y.repeat_interleave(w)], 1)
+
+
+@dataclass
+class Camera:
+    """What the camera did between a reference and the target, as an affine map of places.
+
+    Attributes:
+        matrix: (..., 2, 3) float32: for a place (x, y, 1) of the target, in units of half the
+            grid's sides from its centre, the step in cells to where the same thing of the scene
+            lies in the reference.
+    """
+
+    matrix: Tensor
+
+    def steps(self, size: tuple[int, int]) -> Tensor:
+        """(..., h * w, 2): the camera's part of every token's displacement, in cells."""
+        return _places(size, self.matrix) @ self.matrix.transpose(-1, -2)
+
+
+def fit_camera(displacement: Tensor, background: Tensor, size: tuple[int, int]) -> Camera:
+    """The affine motion that explains the displacements of the background best, by weighted least
+    squares.
+
+    Args:
+        displacement: (B, R, n, 2) in cells.
+        background: (B, n) weights in 0..1.
+        size: (h, w) of the grid, n = h * w.
+    """
+    places = _places(size, displacement)  # (n, 3)
+    weights = background.float()[:, None, :, None] + 1e-4  # nobody's background: all alike
+    weights = weights / weights.sum(2, keepdim=True)
+    weighted = weights * places  # (B, 1, n, 3)
+    normal = weighted.transpose(-1, -2) @ places  # (B, 1, 3, 3)
+    prior = torch.diag(torch.tensor([RIDGE, RIDGE, 0.0], device=places.device))
+    wanted = weighted.transpose(-1, -2) @ displacement.float()  # (B, R, 3, 2)
+    solved = torch.linalg.solve((normal + prior).expand(*wanted.shape[:2], 3, 3), wanted)
+    return Camera(solved.transpose(-1, -2))
+
+
+def _places(size: tuple[int, int], like: Tensor) -> Tensor:
+    """(n, 3): x, y in -1..1 and 1 of every token."""
+    h, w = size
+    half = torch.tensor([w - 1, h - 1], device=like.device).clamp_min(1) / 2
+    places = coordinates(size, like) / half - 1
+    return torch.cat([places, torch.ones_like(places[:, :1])], 1)
+
+
+class Difference(nn.Module):
+    """What differs between the target's features and the reference's, at their full resolution.
+
+    Args:
+        channels, motion_channels: of the features, of the result.
+    """
+
+    def __init__(self, channels: int, motion_channels: int) -> None:
+        super().__init__()
+        self.compare = nn.Sequential(
+            conv_bn_relu(2 * channels, motion_channels, 3),
+            conv_bn_relu(motion_channels, motion_channels, 3),
+        )
+        initialise(self)
+
+    def forward(self, target: Tensor, reference: Tensor, grid: tuple[int, int]) -> Tensor:
+        """(B, C, H/4, W/4) twice -> (B, C', h, w) on the part grid."""
+        differs = self.compare(torch.cat([target, reference - target], 1))
+        # the mean of each cell: a hand's few pixels count wherever in it they lie
+        return F.adaptive_avg_pool2d(differs, grid)
+
+
+def aligned(reference: Tensor, camera: Camera, grid: tuple[int, int]) -> Tensor:
+    """A reference's features seen as the target's camera sees them.
+
+    Args:
+        reference: (B, C, H/4, W/4).
+        camera: of (B, 2, 3) steps between tokens of `grid`.
+        grid: (h, w).
+    """
+    size = reference.shape[-2:]
+    # cells -> shares of half the picture's sides, which is what sampling wants
+    cell = torch.tensor([2 / grid[1], 2 / grid[0]], device=reference.device)
+    step = camera.steps(size) * cell  # (B, H/4 * W/4, 2)
+    y = (torch.arange(size[0], device=step.device) + 0.5) * 2 / size[0] - 1
+    x = (torch.arange(size[1], device=step.device) + 0.5) * 2 / size[1] - 1
+    own = torch.stack([x.repeat(size[0]), y.repeat_interleave(size[1])], 1)
+    where = (own + step).view(-1, *size, 2).to(reference.dtype)
+    return F.grid_sample(reference, where, padding_mode="border", align_corners=False)
+
+
+class Spread(nn.Module):
+    """Self-attention over the target's tokens: who moves one hand moves, the resting torso
+    included.
+
+    Args:
+        channels, motion_channels: of the target's features on the part grid, of the motion.
+        layers: of a transformer.
+    """
+
+    def __init__(self, channels: int, motion_channels: int, layers: int) -> None:
+        super().__init__()
+        self.enter = nn.Conv2d(channels + motion_channels, motion_channels, 1)
+        self.layers = nn.ModuleList(
+            nn.TransformerEncoderLayer(
+                motion_channels,
+                HEADS,
+                2 * motion_channels,
+                dropout=0.0,
+                batch_first=True,
+                norm_first=True,
+            )
+            for _ in range(layers)
+        )
+        self.leave = nn.Linear(motion_channels, motion_channels)
+
+    def forward(self, appearance: Tensor, motion: Tensor) -> Tensor:
+        """(B, C, h, w) and (B, C', h, w) -> motion features (B, C', h, w)."""
+        entered = self.enter(torch.cat([appearance, motion], 1))
+        h, w = entered.shape[-2:]
+        tokens = entered.flatten(2).transpose(1, 2) + _waves((h, w), entered)  # (B, n, C')
+        for layer in self.layers:
+            tokens = layer(tokens)
+        return motion + self.leave(tokens).transpose(1, 2).unflatten(2, (h, w))
+
+
+def _waves(size: tuple[int, int], like: Tensor) -> Tensor:
+    """(n, C) sines and cosines of every token's place; (B, C, h, w) `like` says how many."""
+    per_axis = like.shape[1] // 4
+    rates = LONGEST_WAVE ** -(torch.arange(per_axis, device=like.device) / per_axis)
+    turns = coordinates(size, like)[:, :, None] * rates  # (n, 2, C / 4)
+    return torch.cat([turns.sin(), turns.cos()], 2).flatten(1).to(like.dtype)

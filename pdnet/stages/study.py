@@ -1,0 +1,32 @@
+"""data/casts, docs/study: the study of motion, which is no part of `dvc repro`: it takes hours and
+its results are recorded.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from pdnet.base.lock import only_writer
+from pdnet.config import CASTS, STUDY_WORK
+from pdnet.errors import InputError
+from pdnet.experiments.study import StudyFolders, run_study
+
+
+def run(params: Path, out: Path, shard: str = "1/1") -> list[str]:
+    """Trains, scores and writes the tables.
+
+    Args:
+        params: parameter file.
+        out: folder for the tables.
+        shard: `2/3` does the second third of the trainings.
+
+    Returns:
+        the trainings that are not done, as `row seed`.
+    """
+    match = re.fullmatch(r"([1-9]\d{0,3})/([1-9]\d{0,3})", shard)
+    if match is None or int(match[1]) > int(match[2]):
+        raise InputError(f"--shard: '{shard[:40]}' is no part such as 1/2")
+    places = StudyFolders(data=CASTS, work=STUDY_WORK, out=out)
+    with only_writer(STUDY_WORK):
+        return run_study(params, places, (int(match[1]), int(match[2])))

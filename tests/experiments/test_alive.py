@@ -1,0 +1,119 @@
+"""What is counted of people and figures, from a rendered cast."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from pdnet.config import checked
+from pdnet.data.images import read_labels, read_mask
+from pdnet.data.layout import Clip, read_tree
+from pdnet.experiments.alive import frame_counts, oracle, oracle_row
+from pdnet.experiments.measure import measure_clip
+from pdnet.experiments.part_motion import LIMB_ENDS, PartMotion
+from pdnet.experiments.true_motion import SEEN_MOTION, read_truth
+from pdnet.inference.segment import Seen, Segmentation
+from pdnet.sample.body import JOINTS
+from pdnet.sample.casts import cast_unit
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory) -> Clip:
+    root = tmp_path_factory.mktemp("casts")
+    (root / "ImageSets").mkdir()
+    (root / "ImageSets/val.txt").write_text("eval/00001\n")
+    (root / "ImageSets/train.txt").write_text("")
+    unit = cast_unit("eval", 1, seed=7)
+    unit.make(root, *unit.given)
+    return read_tree(root).clips("val")[0]
+
+
+def test_the_truth_finds_all_people_and_takes_no_figure(clip):
+    truth, stem = read_truth(clip), clip.frames[4]
+    people = read_mask(clip.mask(stem))
+    counts = frame_counts(people, clip, stem, truth)
+    assert counts["people_found"] == counts["people"] > 0
+    assert counts["figures_taken"] == 0 < counts["figures"]
+    bins = [counts[f"motion_{i}"] for i in range(4)]
+    assert sum(bins) == counts["people"] and sum(b > 0 for b in bins) >= 2
+    everything = frame_counts(np.ones_like(people), clip, stem, truth)
+    assert everything["figures_taken"] == everything["figures"]
+
+
+def test_the_oracle_sees_those_whose_joints_moved(clip):
+    truth, stem = read_truth(clip), clip.frames[-2]
+    far = [np.linalg.norm(steps, axis=1).max() >= SEEN_MOTION for steps in truth.steps(stem)]
+    labels = read_labels(clip.parts(stem))
+    expected = np.zeros(labels.shape, bool)
+    for member in np.flatnonzero(np.array(far) & truth.alive):
+        expected |= (labels > 10 * member) & (labels <= 10 * member + 10)
+    np.testing.assert_array_equal(oracle(clip, stem, truth), expected)
+    # figures are rigid with the scene: up to the rounding of the files nothing of them moves
+    assert np.abs(truth.steps(stem)[~truth.alive]).max() < 0.05
+    row = oracle_row(clip)
+    assert row["J&F"] > 0.5 and 0 <= row["decided"] <= 1
+
+
+class TellsTheTruth:
+    """A segmenter that knows the masks and how every joint moved."""
+
+    def __init__(self, clip: Clip, wrong: float = 0.0) -> None:
+        self.clip, self.truth, self.wrong = clip, read_truth(clip), wrong
+
+    def segment(self, index: int, frame: np.ndarray) -> Segmentation:
+        stem = self.clip.frames[index]
+        probability = (read_mask(self.clip.mask(stem)) > 0).astype(np.float32)
+        h, w = probability.shape
+        steps = np.zeros((2, h, w, 2), np.float32)
+        now, moved = self.truth.joints[index], self.truth.steps(stem)
+        for member, joint in np.ndindex(moved.shape[:2]):
+            if JOINTS[joint].split()[-1] in LIMB_ENDS:
+                x, y = now[member, joint]
+                here = (
+                    slice(max(int(y) - 1, 0), int(y) + 2),
+                    slice(max(int(x) - 1, 0), int(x) + 2),
+                )
+                steps[(slice(None), *here)] = (moved[member, joint] + self.wrong) / (w, h)
+        return Segmentation(probability, np.stack([probability] * 2), steps)
+
+
+def test_true_steps_correlate_and_have_no_error(clip):
+    truth, motion, offset = read_truth(clip), PartMotion(), PartMotion()
+    for index, stem in enumerate(clip.frames[1:], 1):
+        frame = cv2.imread(str(clip.frame(stem)))
+        motion.add(TellsTheTruth(clip).segment(index, frame), stem, truth)
+        offset.add(TellsTheTruth(clip, wrong=3.0).segment(index, frame), stem, truth)
+    right = motion.measures()
+    # two limbs that meet in a cell share its step
+    assert right["correlation"] > 0.9 and right["end_point_error"] < 0.2 * right["still_error"]
+    assert offset.measures()["end_point_error"] > right["end_point_error"] + 3
+
+
+def test_a_network_without_places_has_no_steps_to_judge(clip):
+    motion = PartMotion()
+    seen = Segmentation(np.zeros((240, 320), np.float32), np.zeros((3, 4, 5), np.float32))
+    motion.add(seen, clip.frames[2], read_truth(clip))
+    assert motion.measures() == {}
+
+
+def test_a_measured_clip_says_what_was_found_of_whom(clip):
+    flows = [np.zeros((240, 320, 2), np.float32)] * (len(clip.frames) - 1)
+    options = checked("evaluate")
+    measured = measure_clip(TellsTheTruth(clip), clip, flows, options)
+    assert measured.alive["people_found"] == measured.alive["people"] > 0
+    assert measured.alive["figures_taken"] == 0
+    assert measured.alive["correlation"] > 0.9
+
+
+def test_clips_without_figures_are_counted_nothing_of(tree):
+    assert read_truth(read_tree(tree).clips("val")[0]) is None
+
+
+def test_seen_frames_that_are_not_scored_do_not_count(clip):
+    from pdnet.experiments.alive import Found
+
+    found = Found(clip)
+    first = Seen(0, clip.frames[0], np.zeros((240, 320, 3), np.uint8), None)
+    found.add(first, np.ones((240, 320), np.uint8))
+    assert found.measures() == {}

@@ -1,0 +1,133 @@
+"""The study of motion, small: from rendering to tables."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from pdnet.config import study_configs
+from pdnet.errors import InputError
+from pdnet.experiments.study import EncoderHead, StudyFolders, run_study, trainings
+from pdnet.experiments.study_tables import write_summary
+from pdnet.stages.study import run
+from tests.helpers import TINY, small, write_params
+
+SMALL = {
+    **TINY,
+    "train.holdout": [],
+    "train.epochs": 1,
+    "train.steps_per_epoch": 2,
+    "data.casts": 2,
+    "data.held_casts": 1,
+    "data.evaluated_casts": 2,
+    "study.run": ["no-ipda", "spread"],
+    "study.seeds": [1, 2],
+}
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory) -> StudyFolders:
+    root = tmp_path_factory.mktemp("study")
+    return StudyFolders(data=root / "casts", work=root / "work", out=root / "out")
+
+
+def test_the_study_trains_scores_and_writes_and_goes_on(places, tmp_path):
+    params = write_params(tmp_path / "params.yaml", **SMALL)
+    missing = run_study(params, places, (1, 2))
+    assert missing == ["no-ipda 2", "spread 2"]
+    files = sorted(places.work.glob("*/1/pdnet.safetensors"))
+    before = [file.stat().st_mtime_ns for file in files]
+    assert run_study(params, places, (2, 2)) == []
+    assert [file.stat().st_mtime_ns for file in files] == before and len(files) == 2
+
+    clips = pd.read_csv(places.out / "clips.csv")
+    assert len(clips) == 2 * 2 * 2 and clips.groupby(["variant", "seed"]).size().eq(2).all()
+    of_motion = clips[clips.variant == "spread"]
+    assert of_motion[["unrelated J&F", "head J&F", "correlation", "nmi"]].notna().all(axis=None)
+    assert (clips["people_found"] <= clips["people"]).all() and (clips["people"] > 0).all()
+    assert clips[clips.variant == "no-ipda"]["unrelated J&F"].isna().all()
+    curves = pd.read_csv(places.out / "curves.csv")
+    assert len(curves) == 19 * len(clips) and curves["J"].between(0, 1).all()
+    oracle = pd.read_csv(places.out / "oracle.csv")
+    assert len(oracle) == 2 and oracle["decided"].between(0, 1).all()
+
+
+def test_machines_share_the_trainings_and_do_none_twice(tmp_path):
+    params = write_params(tmp_path / "params.yaml", **SMALL)
+    shares = []
+    for number in (1, 2, 3):
+        for name, seeds in trainings(params, (number, 3)):
+            shares += [(name, seed) for seed in seeds]
+    everything = [(name, seed) for name, seeds in study_configs(params).items() for seed in seeds]
+    assert sorted(shares) == sorted(everything) and len(set(shares)) == len(shares)
+
+
+def test_rows_of_the_study_are_whole_trainings_of_the_casts(tmp_path):
+    params = write_params(tmp_path / "params.yaml")
+    for name, seeds in study_configs(params).items():
+        for seed, config in seeds.items():
+            assert config.seed == seed and config.data.source == "casts"
+            assert config.train.start is None and not config.train.freeze_encoder, name
+            assert config.train.targets == "later"
+
+
+def test_a_row_that_is_no_variant_is_refused(tmp_path):
+    params = write_params(tmp_path / "params.yaml", study__run=["nobody"])
+    with pytest.raises(InputError, match="'nobody' is no variant"):
+        study_configs(params)
+
+
+@pytest.mark.parametrize("shard", ["0/1", "2/1", "x", "1/2/3", ""])
+def test_what_is_no_part_is_refused(tmp_path, shard):
+    with pytest.raises(InputError, match="is no part such as 1/2"):
+        run(tmp_path / "params.yaml", tmp_path / "out", shard)
+
+
+def test_the_encoders_head_looks_at_nothing_else():
+    network = small()
+    head = EncoderHead(network)
+    frame = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        output = head.segment(frame, None)
+        auxiliary = network(frame, torch.rand(1, 3, 64, 64)).auxiliary_logits[0]
+    np.testing.assert_array_equal(output.logits.numpy(), auxiliary.numpy())
+
+
+def recorded(folder, gain: float):
+    """Tables of two rows, of which one is better by `gain` on every clip, within noise."""
+    rng = np.random.default_rng(0)
+    rows, curves = [], []
+    for variant, more in (("no-ipda", 0.0), ("spread", gain)):
+        for seed in (1, 2, 3):
+            for clip in range(20):
+                score = 0.4 + more + rng.normal(0, 0.01)
+                row = {"variant": variant, "seed": seed, "clip": f"eval/{clip:05d}"}
+                counts = {"people": 100, "people_found": 100 * score, "resting": 50}
+                counts |= {"resting_found": 20, "figures": 80, "figures_taken": 20}
+                values = {"J": score, "F": score, "J&F": score, "head J&F": 0.4, **counts}
+                if variant == "spread":
+                    values |= {"unrelated J&F": 0.4, "correlation": 0.7}
+                rows.append(row | values | {"calibration_error": 0.1})
+                curves += [row | {"threshold": t, "J": score + t / 100} for t in (0.4, 0.5)]
+    pd.DataFrame(rows).to_csv(folder / "clips.csv", index=False)
+    pd.DataFrame(curves).to_csv(folder / "curves.csv", index=False)
+    oracle = [{"clip": f"eval/{i:05d}", "J&F": 0.9, "decided": 0.75} for i in range(20)]
+    pd.DataFrame(oracle).to_csv(folder / "oracle.csv", index=False)
+
+
+@pytest.mark.parametrize("gain", [0.2, 0.0])
+def test_the_summary_says_what_is_better_and_by_how_much(tmp_path, gain):
+    recorded(tmp_path, gain)
+    table = write_summary(tmp_path, ["no-ipda", "spread", "never-trained"])
+    assert list(table.index) == ["no-ipda", "spread", "oracle: who moved, by true joints"]
+    row = table.loc["spread"]
+    assert float(row["J&F"]) == pytest.approx(40 + 100 * gain, abs=0.5)
+    assert float(row["vs no-ipda"]) == pytest.approx(100 * gain, abs=0.5)
+    assert (float(row["p (Holm)"]) < 0.001) == (gain > 0)
+    assert float(row["its own is worth"].split()[0]) == pytest.approx(100 * gain, abs=0.5)
+    assert row["resting parts found"] == "40.0" and row["figures taken for people"] == "25.0"
+    assert row["J, best threshold"].endswith("(0.50)")
+    assert table.loc["oracle: who moved, by true joints", "J&F"] == "90.0"
+    assert "75 % of the frames" in (tmp_path / "summary.md").read_text()
