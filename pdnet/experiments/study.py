@@ -21,6 +21,7 @@ from pdnet.base.manifest import Brought, bring
 from pdnet.base.parallel import progress
 from pdnet.config import FEATURES, Config, EvaluateConfig, study_configs
 from pdnet.data.layout import SCORED_ON, data_hash, read_tree
+from pdnet.errors import InputError
 from pdnet.experiments.alive import oracle_row
 from pdnet.experiments.measure import ClipMeasures, measure_clip
 from pdnet.experiments.seeds import with_each_seed
@@ -36,6 +37,7 @@ from pdnet.sources.trees import composed
 DECIMALS = 5  # of recorded shares
 CURVE = range(5, BINS, 5)  # thresholds in per cent that are recorded
 Rows = dict[str, list[dict[str, Any]]]
+Configs = Mapping[str, Mapping[int, Config]]  # row -> seed -> parameters
 
 
 @dataclass(frozen=True)
@@ -73,13 +75,13 @@ class EncoderHead(nn.Module):
         return Output(auxiliary[0], appearance, None, None, [])
 
 
-def trainings(params: Path, shard: tuple[int, int] = (1, 1)) -> list[tuple[str, dict[int, Config]]]:
-    """Rows and seeds that this machine is to train: every `shard[1]`-th training, from the
-    `shard[0]`-th on.
+def trainings(configs: Configs, shard: tuple[int, int] = (1, 1)) -> list[tuple[str, dict]]:
+    """Rows, with seeds and their parameters, that this machine is to train: every `shard[1]`-th
+    training of `study_configs`, from the `shard[0]`-th on.
     """
     number, machines = shard
     place, mine = 0, []
-    for name, seeds in study_configs(params).items():
+    for name, seeds in configs.items():
         chosen = {}
         for seed, config in seeds.items():
             if place % machines == number - 1:
@@ -166,15 +168,16 @@ def _rounded(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def write_study(params: Path, places: StudyFolders) -> list[str]:
-    """Writes `clips.csv`, `curves.csv` and `oracle.csv` of all trainings that are done.
+def write_study(configs: Configs, places: StudyFolders) -> list[str]:
+    """Writes `clips.csv`, `curves.csv` and `oracle.csv` of all trainings of `study_configs` that
+    are done.
 
     Returns:
         the trainings that are not, as `row seed`.
     """
     tables: Rows = {"clips": [], "curves": []}
     missing = []
-    for name, seeds in study_configs(params).items():
+    for name, seeds in configs.items():
         for seed in seeds:
             note = places.work / name / str(seed) / "study.json"
             if not note.is_file():
@@ -191,13 +194,21 @@ def write_study(params: Path, places: StudyFolders) -> list[str]:
 
 
 def run_study(params: Path, places: StudyFolders, shard: tuple[int, int] = (1, 1)) -> list[str]:
-    """The study from rendering to tables; see `write_study`."""
-    mine = trainings(params, shard)
-    first = next(iter(next(iter(study_configs(params).values())).values()))
+    """The study from rendering to tables; see `write_study`.
+
+    Raises:
+        InputError: `study.run` names no row.
+    """
+    configs = study_configs(params)
+    if not configs:
+        raise InputError("study.run: empty; name the variants that are to be trained")
+    mine = trainings(configs, shard)
+    # the rows differ in network and training, not in the casts
+    first = next(iter(next(iter(configs.values())).values()))
     render_casts(first, places.data)
-    for name, configs in progress(mine, "study", unit="row"):
-        run_row(name, configs, places)
-    missing = write_study(params, places)
+    for name, seeds in progress(mine, "study", unit="row"):
+        run_row(name, seeds, places)
+    missing = write_study(configs, places)
     if mine:
-        write_summary(places.out, list(study_configs(params)))
+        write_summary(places.out, list(configs))
     return missing

@@ -56,11 +56,11 @@ def test_the_study_trains_scores_and_writes_and_goes_on(places, tmp_path):
 
 def test_machines_share_the_trainings_and_do_none_twice(tmp_path):
     params = write_params(tmp_path / "params.yaml", **SMALL)
-    shares = []
+    configs, shares = study_configs(params), []
     for number in (1, 2, 3):
-        for name, seeds in trainings(params, (number, 3)):
+        for name, seeds in trainings(configs, (number, 3)):
             shares += [(name, seed) for seed in seeds]
-    everything = [(name, seed) for name, seeds in study_configs(params).items() for seed in seeds]
+    everything = [(name, seed) for name, seeds in configs.items() for seed in seeds]
     assert sorted(shares) == sorted(everything) and len(set(shares)) == len(shares)
 
 
@@ -77,6 +77,12 @@ def test_a_row_that_is_no_variant_is_refused(tmp_path):
     params = write_params(tmp_path / "params.yaml", study__run=["nobody"])
     with pytest.raises(InputError, match="'nobody' is no variant"):
         study_configs(params)
+
+
+def test_a_study_of_nothing_is_refused(places, tmp_path):
+    params = write_params(tmp_path / "params.yaml", study__run=[])
+    with pytest.raises(InputError, match=r"study\.run: empty"):
+        run_study(params, places)
 
 
 @pytest.mark.parametrize("shard", ["0/1", "2/1", "x", "1/2/3", ""])
