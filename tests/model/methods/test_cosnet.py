@@ -19,8 +19,8 @@ NAME = "COSNet"
 
 @pytest.mark.parametrize("which", ["b", "a"])
 def test_the_forward_is_the_authors(which):
-    numbers, network = baselines.Numbers(NAME, which), baselines.filled(NAME, which)
-    images = baselines.inputs(NAME, which)
+    numbers = baselines.Numbers(NAME, which)
+    network, images = baselines.in_double(NAME, which)
     modules = {"network": network, "backbone": network.encoder.backbone}
     modules |= {"encoder": network.encoder, "affinity": network.affinity, "gate": network.gate}
     modules |= {"logits_a": network.readouts[0], "logits_b": network.readouts[1]}

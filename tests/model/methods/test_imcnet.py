@@ -42,8 +42,8 @@ def shown(batch: int = 1, size: tuple[int, int] = (64, 80)) -> Shown:
 
 @pytest.mark.parametrize("which", ["b", "a"])
 def test_the_forward_is_the_authors(which):
-    numbers, network = baselines.Numbers(NAME, which), baselines.filled(NAME, which)
-    images = baselines.inputs(NAME, which)
+    numbers = baselines.Numbers(NAME, which)
+    network, images = baselines.in_double(NAME, which)
     first, last = network.alignment[0], network.alignment[-1]
     modules = {"network": network, "encoder": network.encoder, "keys": network.key}
     modules |= {"attended_r3": network.affinity, "decoder": network.decoder, "aligned": last}

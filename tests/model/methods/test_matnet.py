@@ -44,17 +44,14 @@ def two() -> Shown:
 
 @pytest.mark.parametrize("which", ["b", "a"])
 def test_the_forward_is_the_authors(which):
-    """In double precision: the golden numbers' own rounding takes 0.92 of what rule B admits, and
-    more of ours, which depends on the machine, would not fit beside it. The mask in single too.
-    """
+    """In double precision, and the mask in single too."""
     numbers, single = baselines.Numbers(NAME, which), baselines.filled(NAME, which)
     images = baselines.inputs(NAME, which)
     with torch.no_grad():
         mask = single(images["frame"], images["flow"], GOLDEN_OUTPUT).mask
     numbers.agree({"out_prob": mask})
 
-    network = copy.deepcopy(single).double()
-    images = {name: image.double() for name, image in images.items()}
+    network, images = baselines.in_double(NAME, which)
     encoder, decoder = network.encoder, network.decoder
     coarsest = encoder.bridges[3]
     modules = {"sp_att_5": coarsest.by_position, "global_5": coarsest.whole}
