@@ -17,22 +17,27 @@ from torch import Tensor, nn
 
 from pdnet.base.files import file_hash, value_hash, write_table, write_text
 from pdnet.base.imports import code_hash
-from pdnet.base.manifest import Brought, bring
+from pdnet.base.manifest import bring
 from pdnet.base.parallel import progress
 from pdnet.config import FEATURES, Config, EvaluateConfig, study_configs
 from pdnet.data.layout import SCORED_ON, data_hash, read_tree
 from pdnet.errors import InputError
-from pdnet.experiments.alive import oracle_row
+from pdnet.experiments.alive import Found, oracle_row
+from pdnet.experiments.imbalance import limb_scores
 from pdnet.experiments.measure import ClipMeasures, measure_clip
+from pdnet.experiments.names import level_of, scene_of
 from pdnet.experiments.seeds import with_each_seed
-from pdnet.experiments.study_tables import write_summary
+from pdnet.experiments.study_figures import write_figures
+from pdnet.experiments.study_tables import write_imbalance, write_summary
 from pdnet.experiments.variants import Flows, known_under, network_to_score, train_once
+from pdnet.inference.people import masks
 from pdnet.inference.segment import clip_segmenter
 from pdnet.metrics.calibration import BINS, calibration_error, overlap_curve
 from pdnet.model import PDNet
 from pdnet.model.pdnet import Output
+from pdnet.sample.cast_series import LEVELS, cast_series, series_units
 from pdnet.sources.clips import cast_clips
-from pdnet.sources.trees import composed
+from pdnet.sources.trees import Clips, composed
 
 DECIMALS = 5  # of recorded shares
 CURVE = range(5, BINS, 5)  # thresholds in per cent that are recorded
@@ -53,6 +58,11 @@ class StudyFolders:
     data: Path
     work: Path
     out: Path
+
+    @property
+    def series(self) -> Path:
+        """The imbalance series on casts."""
+        return self.data.with_name(f"{self.data.name}-imbalance")
 
     @property
     def features(self) -> Path:
@@ -92,10 +102,14 @@ def trainings(configs: Configs, shard: tuple[int, int] = (1, 1)) -> list[tuple[s
     return mine
 
 
-def render_casts(config: Config, root: Path) -> Brought:
-    """Brings the casts to `root`; what is there already stays."""
-    units = composed({"the casts": cast_clips(config)})
-    return bring(root, units, "render casts", workers=config.machine.workers)
+def render(config: Config, places: StudyFolders) -> None:
+    """Brings the casts and the imbalance series on them; what is there already stays."""
+    scripts = cast_series(LEVELS, seed=config.seed)
+    names = {"train": [], "val": [script.name for script in scripts]}
+    trees = {places.data: cast_clips(config), places.series: Clips(series_units(scripts), names)}
+    for root, clips in trees.items():
+        what = f"render {root.name}"
+        bring(root, composed({what: clips}), what, workers=config.machine.workers)
 
 
 def run_row(name: str, configs: Mapping[int, Config], places: StudyFolders) -> None:
@@ -120,13 +134,14 @@ def score_once(config: Config, folder: Path, places: StudyFolders, flows: Flows)
     said = {
         "checkpoint": file_hash(checkpoint),
         "evaluate": config.evaluate.model_dump(mode="json"),
-        "data": data_hash(places.data, SCORED_ON),
+        "data": [data_hash(root, SCORED_ON) for root in (places.data, places.series)],
         "code": code_hash("pdnet.experiments.study"),
     }
     key, note = value_hash(said), folder / "study.json"
     if known_under(note, key) is None:
         network = network_to_score(config, checkpoint, places.features)
         rows = measure(network, places.data, config.evaluate, flows)
+        rows["imbalance"] = measure_series(network, places.series, config.evaluate)
         # not sorted: the order of a row's values is that of the tables' columns
         write_text(note, json.dumps({"key": key, "rows": rows}))
 
@@ -152,6 +167,21 @@ def measure(network: PDNet, data: Path, options: EvaluateConfig, flows: Flows) -
     return rows
 
 
+def measure_series(network: PDNet, series: Path, options: EvaluateConfig) -> list[dict[str, Any]]:
+    """What is found as the arms move ever faster: a row a clip of the series, in pixels and shares
+    (`frame_counts`, `limb_scores`).
+    """
+    rows, how = [], {"threshold": options.threshold, "people": options.people}
+    for clip in read_tree(series).clips("val"):
+        row = {"scene": scene_of(clip.name), "level": level_of(clip.name)}
+        segmenter, found = clip_segmenter(network, clip), Found(clip)
+        for seen, mask in masks(segmenter, clip, **how):
+            found.add(seen, mask)
+        row |= limb_scores(segmenter, clip, **how) | found.measures()
+        rows.append(_rounded(row))
+    return rows
+
+
 def _named(measured: ClipMeasures, prefix: str) -> dict[str, float]:
     """J&F, and what is found of whom, under names of their own."""
     kept = {"J&F": measured.row("")["J&F"]}
@@ -169,13 +199,13 @@ def _rounded(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def write_study(configs: Configs, places: StudyFolders) -> list[str]:
-    """Writes `clips.csv`, `curves.csv` and `oracle.csv` of all trainings of `study_configs` that
-    are done.
+    """Writes `clips.csv`, `curves.csv`, `imbalance.csv` and `oracle.csv` of all trainings of
+    `study_configs` that are done.
 
     Returns:
         the trainings that are not, as `row seed`.
     """
-    tables: Rows = {"clips": [], "curves": []}
+    tables: Rows = {"clips": [], "curves": [], "imbalance": []}
     missing = []
     for name, seeds in configs.items():
         for seed in seeds:
@@ -205,10 +235,12 @@ def run_study(params: Path, places: StudyFolders, shard: tuple[int, int] = (1, 1
     mine = trainings(configs, shard)
     # the rows differ in network and training, not in the casts
     first = next(iter(next(iter(configs.values())).values()))
-    render_casts(first, places.data)
+    render(first, places)
     for name, seeds in progress(mine, "study", unit="row"):
         run_row(name, seeds, places)
     missing = write_study(configs, places)
     if mine:
         write_summary(places.out, list(configs))
+        write_imbalance(places.out, list(configs))
+        write_figures(places.out, list(configs))
     return missing

@@ -9,8 +9,10 @@ import torch
 
 from pdnet.config import study_configs
 from pdnet.errors import InputError
+from pdnet.experiments import study
 from pdnet.experiments.study import EncoderHead, StudyFolders, run_study, trainings
-from pdnet.experiments.study_tables import write_summary
+from pdnet.experiments.study_tables import write_imbalance, write_summary
+from pdnet.sample import cast_series
 from pdnet.stages.study import run
 from tests.helpers import TINY, small, write_params
 
@@ -33,7 +35,9 @@ def places(tmp_path_factory) -> StudyFolders:
     return StudyFolders(data=root / "casts", work=root / "work", out=root / "out")
 
 
-def test_the_study_trains_scores_and_writes_and_goes_on(places, tmp_path):
+def test_the_study_trains_scores_and_writes_and_goes_on(places, tmp_path, monkeypatch):
+    monkeypatch.setattr(cast_series, "SCENES", 2)
+    monkeypatch.setattr(study, "LEVELS", (0.0, 1.0))
     params = write_params(tmp_path / "params.yaml", **SMALL)
     missing = run_study(params, places, (1, 2))
     assert missing == ["no-ipda 2", "spread 2"]
@@ -50,6 +54,11 @@ def test_the_study_trains_scores_and_writes_and_goes_on(places, tmp_path):
     assert clips[clips.variant == "no-ipda"]["unrelated J&F"].isna().all()
     curves = pd.read_csv(places.out / "curves.csv")
     assert len(curves) == 19 * len(clips) and curves["J"].between(0, 1).all()
+    series = pd.read_csv(places.out / "imbalance.csv")
+    assert series.groupby(["variant", "seed"]).size().eq(2 * 2).all()
+    assert (series["figures"] > 0).all() and series["J_limbs"].between(0, 1).all()
+    for name in ("scores", "motion", "thresholds", "imbalance"):
+        assert (places.out / f"{name}.png").is_file(), name
     oracle = pd.read_csv(places.out / "oracle.csv")
     assert len(oracle) == 2 and oracle["decided"].between(0, 1).all()
 
@@ -119,6 +128,16 @@ def recorded(folder, gain: float):
                 curves += [row | {"threshold": t, "J": score + t / 100} for t in (0.4, 0.5)]
     pd.DataFrame(rows).to_csv(folder / "clips.csv", index=False)
     pd.DataFrame(curves).to_csv(folder / "curves.csv", index=False)
+    series = [
+        {"variant": variant, "seed": seed, "scene": f"{scene:02d}", "level": level}
+        | {"J_limbs": 0.3 + more * level + rng.normal(0, 0.01), "people": 100, "figures": 80}
+        | {"people_found": 30 + 100 * more * level, "figures_taken": 20}
+        for variant, more in (("no-ipda", 0.0), ("spread", gain))
+        for seed in (1, 2, 3)
+        for scene in range(10)
+        for level in (0.0, 0.5, 1.0)
+    ]
+    pd.DataFrame(series).to_csv(folder / "imbalance.csv", index=False)
     oracle = [{"clip": f"eval/{i:05d}", "J&F": 0.9, "decided": 0.75} for i in range(20)]
     pd.DataFrame(oracle).to_csv(folder / "oracle.csv", index=False)
 
@@ -137,3 +156,16 @@ def test_the_summary_says_what_is_better_and_by_how_much(tmp_path, gain):
     assert row["J, best threshold"].endswith("(0.50)")
     assert table.loc["oracle: who moved, by true joints", "J&F"] == "90.0"
     assert "75 % of the frames" in (tmp_path / "summary.md").read_text()
+
+
+@pytest.mark.parametrize("gain", [0.2, 0.0])
+def test_the_series_says_what_speed_is_worth_and_what_could_have_been_seen(tmp_path, gain):
+    recorded(tmp_path, gain)
+    table = write_imbalance(tmp_path, ["no-ipda", "spread", "never-trained"])
+    assert list(table.index) == ["no-ipda", "spread"]
+    row = table.loc["spread"]
+    assert float(row["people found, fastest"]) == pytest.approx(30 + 100 * gain)
+    assert row["people found, at rest"] == "30.0" and row["figures taken, fastest"] == "25.0"
+    assert float(row["J near limbs vs no-ipda, fastest"]) == pytest.approx(100 * gain, abs=0.7)
+    assert (float(row["p (Holm)"]) < 0.01) == (gain > 0)
+    assert 0 < float(row["would be seen from"]) < 2

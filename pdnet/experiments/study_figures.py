@@ -1,0 +1,131 @@
+"""Pictures of the study of motion, from its tables alone: scores, who is found by how far he moved,
+thresholds, and the imbalance series.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from pdnet.experiments.alive import MOTION_BINS
+from pdnet.experiments.statistics import mean_interval
+from pdnet.experiments.study_tables import MEASURE, OF_SERIES, clips_by_seeds, imbalance_shares
+from pdnet.report.figures import save, style
+
+UNRELATED = f"unrelated {MEASURE}"
+
+
+def write_figures(out: Path, order: list[str]) -> None:
+    """Writes `scores`, `motion`, `thresholds` and `imbalance` as PNG and SVG beside the tables.
+
+    Args:
+        out: folder of the study's CSV files.
+        order: of the rows; those without a training are left out.
+    """
+    style()
+    tables = {name: pd.read_csv(out / f"{name}.csv") for name in ("clips", "curves", "imbalance")}
+    oracle = pd.read_csv(out / "oracle.csv")
+    names = [name for name in order if (tables["clips"]["variant"] == name).any()]
+    colours = dict(zip(names, sns.color_palette("colorblind", len(names)), strict=True))
+    drawn = {
+        "scores": scores(tables["clips"], colours, 100 * oracle[MEASURE].mean()),
+        "motion": found_by_motion(tables["clips"], colours),
+        "thresholds": thresholds(tables["curves"], colours),
+        "imbalance": imbalance(tables["imbalance"], colours),
+    }
+    for name, figure in drawn.items():
+        save(figure, out, name, alt=name)
+
+
+def scores(rows: pd.DataFrame, colours: dict[str, tuple], oracle: float) -> Figure:
+    """J&F of each row, filled with its own reference and hollow with an unrelated one; a line for
+    its interval, a small point a seed.
+    """
+    figure = Figure(figsize=(8, 1.2 + 0.55 * len(colours)), layout="constrained")
+    axis = figure.subplots()
+    for place, (name, colour) in enumerate(colours.items()):
+        own = rows[rows.variant == name]
+        values = clips_by_seeds(own, MEASURE)
+        low, high = mean_interval(values)
+        axis.plot([low, high], [place, place], color=colour, lw=2)
+        axis.scatter(values.mean(), [place] * values.shape[1], color=colour, s=12, alpha=0.6)
+        axis.scatter(values.to_numpy().mean(), place, color=colour, s=70, zorder=3)
+        if UNRELATED in own and own[UNRELATED].notna().any():
+            other = clips_by_seeds(own, UNRELATED).to_numpy().mean()
+            axis.scatter(other, place, facecolor="none", edgecolor=colour, s=70, zorder=3)
+    axis.axvline(oracle, color="0.4", ls="--")
+    axis.annotate("oracle ", (oracle, 0.5), xycoords=("data", "axes fraction"), ha="right")
+    axis.set(yticks=range(len(colours)), yticklabels=list(colours), xlabel="J&F (%)")
+    axis.set_title("filled: its own first frame; hollow: another clip's", fontsize=10)
+    axis.invert_yaxis()
+    return figure
+
+
+def found_by_motion(rows: pd.DataFrame, colours: dict[str, tuple]) -> Figure:
+    """Share of people's pixels that is found, by how far their body part moved; on the left the
+    share of figures that is taken for people.
+    """
+    bins = [f"{low:g} to {high:g}" for low, high in pairwise(MOTION_BINS[:-1])]
+    bins.append(f"over {MOTION_BINS[-2]:g}")
+    kinds = {"figures": ("figures_taken", "figures")}
+    kinds |= {name: (f"motion_{i}_found", f"motion_{i}") for i, name in enumerate(bins)}
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    axis = figure.subplots()
+    width = 0.8 / len(colours)
+    for index, (name, colour) in enumerate(colours.items()):
+        own = rows[rows.variant == name]
+        shares = [100 * own[part].sum() / max(own[of].sum(), 1) for part, of in kinds.values()]
+        places = np.arange(len(kinds)) + (index + 0.5) * width - 0.4
+        axis.bar(places, shares, width, color=colour, label=name)
+    axis.axvline(0.5, color="0.4", ls="--")
+    axis.set(xticks=range(len(kinds)), xticklabels=list(kinds), ylim=(0, 100))
+    axis.set(xlabel="motion of the body part against the scene (pixels of 240 lines)")
+    axis.set_ylabel("seen as person (%)")
+    axis.legend(fontsize=9)
+    return figure
+
+
+def thresholds(curves: pd.DataFrame, colours: dict[str, tuple]) -> Figure:
+    """J over the threshold on the probability."""
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axis = figure.subplots()
+    for name, colour in colours.items():
+        mean = curves[curves.variant == name].groupby("threshold")["J"].mean() * 100
+        axis.plot(mean.index, mean, color=colour, label=name)
+    axis.axvline(0.5, color="0.4", ls="--")
+    axis.set(xlabel="threshold", ylabel="J (%)", ylim=(0, 100))
+    axis.legend(fontsize=9)
+    return figure
+
+
+def imbalance(rows: pd.DataFrame, colours: dict[str, tuple]) -> Figure:
+    """People found, figures taken and J near the limbs as the arms move faster while the torso
+    rests; bands: bootstrap over scenes and seeds.
+    """
+    figure = Figure(figsize=(13, 4), layout="constrained")
+    axes = figure.subplots(1, len(OF_SERIES))
+    shares = imbalance_shares(rows)
+    for axis, measure in zip(axes, OF_SERIES, strict=True):
+        for name, colour in colours.items():
+            _band(axis, shares[shares.variant == name], measure, colour, name)
+        axis.set(xlabel="speed of the arms", title=f"{measure} (%)", ylim=(0, 100))
+    axes[0].legend(fontsize=9)
+    return figure
+
+
+def _band(axis: Axes, rows: pd.DataFrame, measure: str, colour: tuple, name: str) -> None:
+    levels, means, ends = [], [], []
+    for level, of_level in rows.groupby("level"):
+        values = of_level.pivot(index="scene", columns="seed", values=measure)
+        levels.append(level)
+        means.append(values.to_numpy().mean())
+        ends.append(mean_interval(values))
+    axis.plot(levels, means, color=colour, label=name, marker="o", ms=4)
+    low, high = zip(*ends, strict=True)
+    axis.fill_between(levels, low, high, color=colour, alpha=0.15, lw=0)
