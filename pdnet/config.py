@@ -156,8 +156,9 @@ class ModelConfig(Section):
     attention_scale: Literal["none", "sqrt_d", "cosine"] = "none"
     # beyond the paper: where a part was travels with what it was; near tokens count more; or both
     position: Literal["none", "displacement", "bias", "displacement+bias"] = "none"
-    # features of target and reference compared as they are, or once the camera's motion is undone
-    difference: Literal["none", "plain", "aligned"] = "none"
+    # features of target and reference compared as they are, once the camera's motion (known by the
+    # parts' displacements) is undone, or by what each token finds near itself in the reference
+    difference: Literal["none", "plain", "aligned", "matched"] = "none"
     spread: int = Field(0, ge=0, le=12)  # layers that spread motion over whom it belongs to
     part_activation: Literal["softmax", "softmax_background"] = "softmax"
     mask_keys: Literal["none", "saliency", "part"] = "none"
@@ -426,8 +427,11 @@ class Config(Section):
     @classmethod
     def _of_attention_that_knows_places(cls, loss: LossConfig, info: Info) -> LossConfig:
         model = info.data.get("model")
-        if loss.correspondence and model and "displacement" not in model.position:
-            raise ValueError("correspondence needs model.position: displacement")
+        places = model and ("displacement" in model.position or model.difference == "matched")
+        if loss.correspondence and model and not places:
+            raise ValueError(
+                "correspondence needs model.position: displacement or model.difference: matched"
+            )
         return loss
 
     @property

@@ -14,7 +14,7 @@ import re
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import lru_cache
 from math import pi, prod, sqrt
 from pathlib import Path
 from typing import Any
@@ -95,7 +95,7 @@ def state_by_rule(method: str, which: str) -> dict[str, Tensor]:
     return {name: by_rule(name, shape, which, fill) for name, shape in entries(method).items()}
 
 
-@cache
+@lru_cache(maxsize=2)  # both rules of a method; all eight methods' are 5 GB
 def filled(method: str, which: str) -> Method:
     """Our network with the weights of a rule, in evaluation mode; kept, so leave it as it is."""
     network = method_class(method)()

@@ -4,18 +4,21 @@ target (Vondrick et al., ECCV 2018: tracking emerges by colorizing videos).
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from pdnet.losses.precision import at_least_single
+from pdnet.model.motion import moved_within
 
 PATCH = 4  # a token's look: so many mean colours along and across
+FINE_PATCH = 2  # where tokens are small
 
 
-def looks(image: Tensor, grid: tuple[int, int]) -> Tensor:
-    """(B, 3, H, W) in 0..1 -> (B, h * w, 3 * PATCH**2): the colours in each token's cell."""
-    colours = F.adaptive_avg_pool2d(image, (grid[0] * PATCH, grid[1] * PATCH))
-    return F.pixel_unshuffle(colours, PATCH).flatten(2).transpose(1, 2)
+def looks(image: Tensor, grid: tuple[int, int], patch: int = PATCH) -> Tensor:
+    """(B, 3, H, W) in 0..1 -> (B, 3 * patch**2, h, w): the colours in each token's cell."""
+    colours = F.adaptive_avg_pool2d(image, (grid[0] * patch, grid[1] * patch))
+    return F.pixel_unshuffle(colours, patch)
 
 
 def correspondence(
@@ -29,9 +32,31 @@ def correspondence(
         target, reference: (B, 3, H, W) RGB in 0..1.
         grid: (h, w) of the tokens.
     """
-    wanted, theirs = at_least_single(looks(target, grid)), looks(reference, grid)
+    wanted, theirs = (
+        looks(image, grid).flatten(2).transpose(1, 2) for image in (target, reference)
+    )
+    wanted = at_least_single(wanted)
     gathered = at_least_single(weights[:, 0] @ theirs.to(weights.dtype)[:, None])  # (B, p, n, C)
-    # by the spread: a dark picture's differences count as a bright one's
-    spread = wanted.var(1, unbiased=False).mean(1).clamp_min(1e-3)  # (B,)
     apart = (gathered - wanted[:, None]).square().mean((1, 2, 3))
-    return (apart / spread).mean()
+    return (apart / _spread(wanted.transpose(1, 2))).mean()
+
+
+def near_correspondence(window: Tensor, target: Tensor, reference: Tensor) -> Tensor:
+    """The same of what each token gathers from what is near it.
+
+    Args:
+        window: (B, places, h, w), see `motion.Match`.
+        target, reference: (B, 3, H, W) RGB in 0..1.
+    """
+    grid, patch = window.shape[-2:], FINE_PATCH
+    wanted, theirs = (at_least_single(looks(x, grid, patch)) for x in (target, reference))
+    gathered = torch.zeros_like(wanted)
+    for weight, moved in zip(window.unbind(1), moved_within(theirs), strict=True):
+        gathered = gathered + weight[:, None] * moved
+    apart = (gathered - wanted).square().mean((1, 2, 3))
+    return (apart / _spread(wanted.flatten(2))).mean()
+
+
+def _spread(looks: Tensor) -> Tensor:
+    """(B, C, n) -> (B,): by it a dark picture's differences count as a bright one's."""
+    return looks.var(2, unbiased=False).mean(1).clamp_min(1e-3)

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pdnet.config import LossConfig
-from pdnet.losses.correspondence import correspondence
+from pdnet.losses.correspondence import correspondence, near_correspondence
 from pdnet.losses.equivariance import equivariance
 from pdnet.losses.grid import on_grid
 from pdnet.losses.parts import (
@@ -122,11 +122,20 @@ class PDNetLoss(nn.Module):
             for name in own:
                 terms[name] = c.parts * (own[name] + c.reference * other[name])
         if c.correspondence and output.correlation is not None:
-            grid = output.parts.masks.shape[-2:]
-            found = correspondence(output.correlation.weights, target, reference, grid)
-            terms["correspondence"] = c.correspondence * found
+            terms["correspondence"] = c.correspondence * self._found_again(
+                output, target, reference
+            )
         terms["total"] = sum(terms.values())
         return terms
+
+    def _found_again(self, output: Output, target: Tensor, reference: Tensor) -> Tensor:
+        """How far attention, and matching, are from gathering the target's colours."""
+        found, costs = output.correlation, []
+        if found.weights is not None:
+            grid = output.parts.masks.shape[-2:]
+            costs.append(correspondence(found.weights, target, reference, grid))
+        costs += [near_correspondence(one.window, target, reference) for one in found.matches]
+        return sum(costs)
 
     def following(self, warped: Parts, parts: Parts, mask: Tensor, warps: Tensor) -> Tensor:
         """How far the parts of warped pictures are from the warped parts of the pictures, weighted.

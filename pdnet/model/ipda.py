@@ -15,10 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pdnet.model.blocks import coarse_grid, conv_bn_relu, initialise, resize
-from pdnet.model.motion import Camera, coordinates, fit_camera
+from pdnet.model.motion import SHARPNESS, Camera, Match, coordinates, fit_camera
 
 TOLD_OF_PLACES = 3  # a part's step against the scene: x, y and its length, in cells
-SHARPNESS = 10.0  # the attention's first factor on cosines
 RANGE = 0.15  # first range of the attention, a share of the grid's diagonal
 
 
@@ -92,12 +91,22 @@ class Correlation:
         displacement: (B, R, p, n, 2): the step, in cells (x, y), from a token to where its part
             finds itself in a reference; likewise.
         camera: the scene's share of it, (B, R, 2, 3); likewise.
+        matches: of each reference, where tokens are matched (`model.difference`); displacement and
+            camera are theirs then, one for all parts.
     """
 
     features: Tensor
     weights: Tensor | None = None
     displacement: Tensor | None = None
     camera: Camera | None = None
+    matches: tuple[Match, ...] = ()
+
+    def matched(self, matches: tuple[Match, ...], size: tuple[int, int], parts: int) -> Correlation:
+        """This, with the displacement of matched tokens on a grid of (h, w), for all parts."""
+        steps, cameras = zip(*(match.on(size) for match in matches), strict=True)
+        displacement = torch.stack(steps, 1)[:, :, None].expand(-1, -1, parts, -1, -1)
+        camera = Camera(torch.stack([one.matrix for one in cameras], 1))
+        return replace(self, displacement=displacement, camera=camera, matches=matches)
 
     def moved(self, size: tuple[int, int]) -> Tensor:
         """(B, R, p, n, 2): the displacement against the scene, on a grid of (h, w)."""

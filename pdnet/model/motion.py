@@ -8,16 +8,20 @@ displacement may be the camera's: the background tells how much.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pdnet.model.blocks import conv_bn_relu, initialise
+from pdnet.model.blocks import conv_bn_relu, initialise, resize
 
 RIDGE = 1e-2  # on turn and zoom, in shares of the background's weight: a few tokens fix none
 HEADS = 4
+REACH = 5  # tokens each way in which a match is looked for, on the appearance's grid
+DESCRIPTION = 32  # channels by which tokens are matched
+SHARPNESS = 10.0  # the first factor on cosines
 LONGEST_WAVE = 64.0  # of the coordinates' code, in tokens
 
 
@@ -64,6 +68,20 @@ def fit_camera(displacement: Tensor, background: Tensor, size: tuple[int, int]) 
     wanted = weighted.transpose(-1, -2) @ displacement.float()  # (B, R, 3, 2)
     solved = torch.linalg.solve((normal + prior).expand(*wanted.shape[:2], 3, 3), wanted)
     return Camera(solved.transpose(-1, -2))
+
+
+def robust_camera(
+    displacement: Tensor, background: Tensor, size: tuple[int, int], rounds: int = 3
+) -> Camera:
+    """`fit_camera` of one reference, (B, n, 2) -> (B, 2, 3), fitted again with less weight on what
+    it does not explain: what moves by itself, and what found nothing (Geman and McClure's weights).
+    """
+    trust = torch.ones_like(background)
+    for _ in range(rounds + 1):
+        fitted = fit_camera(displacement[:, None], background * trust, size)
+        camera = Camera(fitted.matrix[:, 0])
+        trust = 1 / (1 + (displacement - camera.steps(size)).square().sum(-1))
+    return camera
 
 
 def _places(size: tuple[int, int], like: Tensor) -> Tensor:
@@ -113,6 +131,95 @@ def aligned(reference: Tensor, camera: Camera, grid: tuple[int, int]) -> Tensor:
     own = torch.stack([x.repeat(size[0]), y.repeat_interleave(size[1])], 1)
     where = (own + step).view(-1, *size, 2).to(reference.dtype)
     return F.grid_sample(reference, where, padding_mode="border", align_corners=False)
+
+
+@dataclass
+class Match:
+    """What a target's tokens find near themselves in a reference, at the appearance's resolution.
+
+    Attributes:
+        window: (B, (2 * REACH + 1)**2, H/4, W/4) how much each place nearby looks like the token;
+            sums to 1. Places row after row, from the upper left.
+        displacement: (B, 2, H/4, W/4), the step in tokens (x, y) to the same thing.
+        camera: the scene's share of it, (B, 2, 3), in tokens.
+    """
+
+    window: Tensor
+    displacement: Tensor
+    camera: Camera
+
+    def on(self, grid: tuple[int, int]) -> tuple[Tensor, Camera]:
+        """Displacement (B, h * w, 2) and camera (B, 2, 3), in cells of a coarser grid."""
+        h, w = self.displacement.shape[-2:]
+        cells = torch.tensor([grid[1] / w, grid[0] / h], device=self.displacement.device)
+        coarse = F.adaptive_avg_pool2d(self.displacement, grid).flatten(2).transpose(1, 2)
+        return coarse * cells, Camera(self.camera.matrix * cells[:, None])
+
+
+def moved_within(maps: Tensor, reach: int = REACH) -> Iterator[Tensor]:
+    """(B, C, h, w) moved by every step of a window, in the order of `Match.window`: what lies
+    `step` away comes here; 0 beyond the border.
+    """
+    h, w = maps.shape[-2:]
+    padded = F.pad(maps, (reach, reach, reach, reach))
+    for down in range(2 * reach + 1):
+        for right in range(2 * reach + 1):
+            yield padded[..., down : down + h, right : right + w]
+
+
+class Matching(nn.Module):
+    """The motion of every token: its likeness to what is near it in the reference (the correlation
+    layer of FlowNet, Dosovitskiy et al., ICCV 2015), and what remains once the camera's motion,
+    fitted to the background's, is undone.
+
+    Args:
+        channels, motion_channels: of the appearance, of the result.
+    """
+
+    def __init__(self, channels: int, motion_channels: int) -> None:
+        super().__init__()
+        self.describe = nn.Conv2d(channels, DESCRIPTION, 1)
+        places = (2 * REACH + 1) ** 2
+        self.compare = nn.Sequential(
+            # the window; displacement left, its length, how sure, likeness where the camera leads
+            conv_bn_relu(2 * channels + places + 5, 2 * motion_channels, 1),
+            conv_bn_relu(2 * motion_channels, motion_channels, 3),
+            conv_bn_relu(motion_channels, motion_channels, 3),
+        )
+        initialise(self)
+        self.sharpness = nn.Parameter(torch.full((), SHARPNESS).log())
+
+    def forward(
+        self, target: Tensor, reference: Tensor, background: Tensor, grid: tuple[int, int]
+    ) -> tuple[Tensor, Match]:
+        """Motion features on the part grid, (B, C', h, w), and the match behind them.
+
+        Args:
+            target, reference: appearance (B, C, H/4, W/4).
+            background: (B, 1, h, w) in 0..1, where the target shows the scene.
+            grid: (h, w).
+        """
+        size = target.shape[-2:]
+        here = F.normalize(self.describe(target), dim=1)
+        there = F.normalize(self.describe(reference), dim=1)
+        likeness = torch.stack([(here * moved).sum(1) for moved in moved_within(there)], 1)
+        window = (likeness.float() * self.sharpness.exp()).softmax(1)
+        own = coordinates((2 * REACH + 1,) * 2, window) - REACH  # (places, 2)
+        displacement = torch.einsum("bphw,pc->bchw", window, own)
+        sure = window.amax(1, keepdim=True)
+        # flat background says nothing of the camera
+        weights = (resize(background.float(), size) * sure).flatten(1)
+        tokens = displacement.flatten(2).transpose(1, 2)  # (B, n, 2)
+        camera = robust_camera(tokens, weights, size)
+        steps = camera.steps(size).transpose(1, 2).unflatten(2, size)
+        left = displacement - steps
+        led = aligned(there, camera, size)
+        told = [left, left.norm(dim=1, keepdim=True), sure, (here * led).sum(1, keepdim=True)]
+        differs = aligned(reference, camera, size) - target
+        told = torch.cat([target, differs, likeness, *(one.to(target.dtype) for one in told)], 1)
+        # the mean of each cell: a hand's few pixels count wherever in it they lie
+        features = F.adaptive_avg_pool2d(self.compare(told), grid)
+        return features, Match(window, displacement, camera)
 
 
 class Spread(nn.Module):

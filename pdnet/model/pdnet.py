@@ -16,7 +16,7 @@ from pdnet.model.fusion import SpatiotemporalFusion
 from pdnet.model.interactions import INTERACTIONS
 from pdnet.model.interactions.base import References
 from pdnet.model.ipda import Correlation, Memory, PartAttention, PartDecoupling, Parts
-from pdnet.model.motion import Camera, Difference, Spread, aligned
+from pdnet.model.motion import Camera, Difference, Matching, Spread, aligned
 
 
 @dataclass
@@ -106,7 +106,9 @@ class PDNet(nn.Module):
                 reference_fusion=config.reference_fusion,
                 position=config.position,
             )
-            if config.difference != "none":
+            if config.difference == "matched":
+                self.matching = Matching(config.channels, config.part_channels)
+            elif config.difference != "none":
                 self.difference = Difference(config.channels, config.part_channels)
             if config.spread:
                 self.spread = Spread(config.channels, config.part_channels, config.spread)
@@ -220,7 +222,7 @@ class PDNet(nn.Module):
         if self.has_parts:
             parts = self.decoupling(appearance)
             found = self.attention.correlate(parts, memory)
-            motion = self._motion(parts, found, appearance, memory)
+            motion, found = self._motion(parts, found, appearance, memory)
         else:
             motion = self.interaction(self._on_grid(appearance), memory.states, None)
         logits = self._predict(self.fusion(appearance, motion), size)
@@ -228,18 +230,26 @@ class PDNet(nn.Module):
 
     def _motion(
         self, parts: Parts, found: Correlation, appearance: Tensor, memory: Memory
-    ) -> Tensor:
-        """Motion features (B, C', h, w): the paper's, and what the parameters add to them."""
+    ) -> tuple[Tensor, Correlation]:
+        """Motion features (B, C', h, w), the paper's and what the parameters add to them; what was
+        found, with the matches if tokens are matched.
+        """
         motion = self.attention.assemble(parts, found)
         grid = motion.shape[-2:]
-        if self.config.difference != "none":
-            seen = self._references_seen(found, memory, grid)
-            motion = motion + sum(self.difference(appearance, one, grid) for one in seen) / len(
-                seen
-            )
+        if self.config.difference == "matched":
+            background = 1 - parts.saliency_logits.sigmoid()
+            frames = memory.appearance.unbind(1)
+            seen = [self.matching(appearance, frame, background, grid) for frame in frames]
+            features, matches = zip(*seen, strict=True)
+            motion = motion + sum(features) / len(features)
+            found = found.matched(matches, grid, self.config.parts)
+        elif self.config.difference != "none":
+            frames = self._references_seen(found, memory, grid)
+            told = [self.difference(appearance, frame, grid) for frame in frames]
+            motion = motion + sum(told) / len(told)
         if self.config.spread:
             motion = self.spread(resize(appearance, grid), motion)
-        return motion
+        return motion, found
 
     def _references_seen(
         self, found: Correlation, memory: Memory, grid: tuple[int, int]

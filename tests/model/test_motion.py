@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from pdnet.model.ipda import PartAttention, Parts
-from pdnet.model.motion import Camera, Spread, aligned, coordinates, fit_camera
+from pdnet.model.motion import (
+    DESCRIPTION,
+    Camera,
+    Match,
+    Matching,
+    Spread,
+    aligned,
+    coordinates,
+    fit_camera,
+)
 from tests.helpers import small
 
 KNOWS = {"position": "displacement", "attention_scale": "cosine"}
@@ -115,7 +125,62 @@ def test_near_tokens_count_more():
     assert weights[0, 0] > 10 * weights[0, 107]
 
 
-@pytest.mark.parametrize("difference", ["none", "plain", "aligned"])
+def plain_matching() -> Matching:
+    """Tokens are matched by their features themselves, sharply."""
+    matcher = Matching(DESCRIPTION, 8).eval()
+    with torch.no_grad():
+        matcher.describe.weight.copy_(torch.eye(DESCRIPTION)[..., None, None])
+        matcher.describe.bias.zero_()
+        matcher.sharpness.fill_(5.0)
+    return matcher
+
+
+def test_tokens_find_themselves_nearby_and_the_camera_is_the_backgrounds_motion():
+    torch.manual_seed(0)
+    reference = torch.randn(1, DESCRIPTION, 24, 32)
+    target = torch.roll(reference, (2, -3), (2, 3))  # the camera: down by 2, left by 3
+    mover = torch.zeros(24, 32, dtype=torch.bool)
+    mover[8:16, 10:20] = True  # what is there went right by 1 instead
+    target[..., mover] = torch.roll(reference, 1, 3)[..., mover]
+    background = F.avg_pool2d((~mover).float()[None, None], 4)
+    with torch.no_grad():
+        features, match = plain_matching()(target, reference, background, (6, 8))
+    assert features.shape == (1, 8, 6, 8)
+    torch.testing.assert_close(match.window.sum(1), torch.ones(1, 24, 32))
+    steps = match.displacement[0].permute(1, 2, 0)
+    inner = torch.zeros_like(mover)
+    inner[6:-6, 6:-6] = True
+    for area, step in ((inner & ~mover, (3.0, -2.0)), (mover, (-1.0, 0.0))):
+        expected = torch.tensor(step).expand(int(area.sum()), 2)
+        torch.testing.assert_close(steps[area], expected, atol=0.05, rtol=0)
+    camera = match.camera.steps((24, 32)).view(24, 32, 2)
+    torch.testing.assert_close(
+        camera[inner], torch.tensor([3.0, -2.0]).expand(240, 2), atol=0.4, rtol=0
+    )
+
+
+def test_a_match_is_told_to_the_part_grid_in_its_cells():
+    displacement = torch.tensor([4.0, -2.0])[None, :, None, None].expand(1, 2, 24, 32)
+    camera = Camera(torch.tensor([[[0.0, 0.0, 4.0], [0.0, 0.0, -2.0]]]))
+    window = torch.full((1, 121, 24, 32), 1 / 121)
+    steps, seen = Match(window, displacement, camera).on((6, 16))
+    torch.testing.assert_close(steps, torch.tensor([2.0, -0.5]).expand(1, 96, 2))
+    torch.testing.assert_close(seen.steps((6, 16)), steps)
+
+
+def test_only_matching_notices_that_the_reference_moved_though_its_parts_did_not():
+    network = small(difference="matched")
+    with torch.no_grad():
+        target, reference = torch.rand(2, 1, 3, 64, 64)
+        memory = network.encode_reference(reference)
+        before = network.segment(target, memory)
+        memory.appearance = memory.appearance.roll(2, 4)
+        after = network.segment(target, memory)
+    assert (after.logits - before.logits).abs().max() > 1e-2 * before.logits.std()
+    assert before.correlation.displacement.shape[2] == network.config.parts
+
+
+@pytest.mark.parametrize("difference", ["none", "plain", "aligned", "matched"])
 def test_a_reference_given_twice_changes_nothing_here_either(difference):
     network = small(difference=difference, spread=1, **KNOWS)
     with torch.no_grad():
@@ -126,8 +191,9 @@ def test_a_reference_given_twice_changes_nothing_here_either(difference):
     torch.testing.assert_close(once, twice, rtol=1e-3, atol=1e-4)
 
 
-def test_the_pairwise_pass_is_the_clip_pass():
-    network = small(difference="aligned", spread=1, **KNOWS)
+@pytest.mark.parametrize("difference", ["aligned", "matched"])
+def test_the_pairwise_pass_is_the_clip_pass(difference):
+    network = small(difference=difference, spread=1, **KNOWS)
     with torch.no_grad():
         target, reference = torch.rand(1, 3, 64, 96), torch.rand(1, 3, 64, 96)
         pair = network(target, reference, auxiliary=False)
@@ -135,13 +201,14 @@ def test_the_pairwise_pass_is_the_clip_pass():
     torch.testing.assert_close(pair.logits, clip.logits, rtol=1e-4, atol=1e-4)
 
 
-def test_everything_learns():
+@pytest.mark.parametrize("difference", ["aligned", "matched"])
+def test_everything_learns(difference):
     network = small(
-        difference="aligned", spread=1, position="displacement+bias", attention_scale="cosine"
+        difference=difference, spread=1, position="displacement+bias", attention_scale="cosine"
     ).train()
     output = network(torch.rand(2, 3, 64, 64), torch.rand(2, 3, 64, 64))
     output.logits.square().mean().backward()
-    added = ("difference", "spread", "attention.sharpness", "attention.range")
+    added = ("difference", "matching", "spread", "attention.sharpness", "attention.range")
     for name, parameter in network.named_parameters():
         if name.startswith(added):
             assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
@@ -161,4 +228,4 @@ def test_motion_at_one_place_is_told_to_all():
 def test_without_the_new_parameters_the_network_has_no_new_weights():
     names = set(small().state_dict())
     assert not [name for name in names if "sharpness" in name or "range" in name]
-    assert not [name for name in names if name.startswith(("difference", "spread"))]
+    assert not [name for name in names if name.startswith(("difference", "matching", "spread"))]
