@@ -11,37 +11,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
-
-from torch import Tensor, nn
 
 from pdnet.base.files import file_hash, value_hash, write_table, write_text
 from pdnet.base.imports import code_hash
 from pdnet.base.manifest import bring
 from pdnet.base.parallel import progress
-from pdnet.config import FEATURES, Config, EvaluateConfig, study_configs
+from pdnet.config import FEATURES, Config, study_configs
 from pdnet.data.layout import SCORED_ON, data_hash, read_tree
 from pdnet.errors import InputError
-from pdnet.experiments.alive import Found, oracle_row
-from pdnet.experiments.imbalance import limb_scores
-from pdnet.experiments.measure import ClipMeasures, measure_clip
-from pdnet.experiments.names import level_of, scene_of
+from pdnet.experiments.alive import oracle_row
 from pdnet.experiments.seeds import with_each_seed
 from pdnet.experiments.study_figures import write_figures
+from pdnet.experiments.study_measures import Rows, measure, measure_series, rounded
 from pdnet.experiments.study_tables import write_imbalance, write_summary
 from pdnet.experiments.variants import Flows, known_under, network_to_score, train_once
-from pdnet.inference.people import masks
-from pdnet.inference.segment import clip_segmenter
-from pdnet.metrics.calibration import BINS, calibration_error, overlap_curve
-from pdnet.model import PDNet
-from pdnet.model.pdnet import Output
 from pdnet.sample.cast_series import LEVELS, cast_series, series_units
 from pdnet.sources.clips import cast_clips
 from pdnet.sources.trees import Clips, composed
 
-DECIMALS = 5  # of recorded shares
-CURVE = range(5, BINS, 5)  # thresholds in per cent that are recorded
-Rows = dict[str, list[dict[str, Any]]]
 Configs = Mapping[str, Mapping[int, Config]]  # row -> seed -> parameters
 
 
@@ -68,21 +55,6 @@ class StudyFolders:
     def features(self) -> Path:
         """Where the maps of a frozen encoder are kept."""
         return self.work / FEATURES.name
-
-
-class EncoderHead(nn.Module):
-    """The encoder's finest auxiliary head by itself, for `ClipSegmenter`: what looks alone say."""
-
-    looks_at = "nothing"
-
-    def __init__(self, network: PDNet) -> None:
-        super().__init__()
-        self.encoder, self.config = network.encoder, network.config
-
-    def segment(self, frame: Tensor, memory: None, flow: Tensor | None = None) -> Output:
-        """See `PDNet.segment`."""
-        appearance, auxiliary = self.encoder(frame, auxiliary=True)
-        return Output(auxiliary[0], appearance, None, None, [])
 
 
 def trainings(configs: Configs, shard: tuple[int, int] = (1, 1)) -> list[tuple[str, dict]]:
@@ -135,7 +107,7 @@ def score_once(config: Config, folder: Path, places: StudyFolders, flows: Flows)
         "checkpoint": file_hash(checkpoint),
         "evaluate": config.evaluate.model_dump(mode="json"),
         "data": [data_hash(root, SCORED_ON) for root in (places.data, places.series)],
-        "code": code_hash("pdnet.experiments.study"),
+        "code": code_hash("pdnet.experiments.study_measures"),
     }
     key, note = value_hash(said), folder / "study.json"
     if known_under(note, key) is None:
@@ -146,66 +118,14 @@ def score_once(config: Config, folder: Path, places: StudyFolders, flows: Flows)
         write_text(note, json.dumps({"key": key, "rows": rows}))
 
 
-def measure(network: PDNet, data: Path, options: EvaluateConfig, flows: Flows) -> Rows:
-    """Everything that is measured of a network on the casts: `clips` and `curves`, in shares."""
-    rows: Rows = {"clips": [], "curves": []}
-    clips, known = read_tree(data).clips(options.set), flows.of(options.set)
-    for index, clip in enumerate(clips):
-        how = {"clip": clip, "flows": known[clip.name], "options": options}
-        own = measure_clip(clip_segmenter(network, clip), **how)
-        row = {**own.row(clip.name), **own.parts, **own.alive}
-        row["calibration_error"] = calibration_error(own.probabilities.sum(0))
-        if network.looks_at == "reference":
-            other = clips[(index + 1) % len(clips)]
-            row |= _named(measure_clip(clip_segmenter(network, other), **how), "unrelated")
-        row |= _named(measure_clip(clip_segmenter(EncoderHead(network), clip), **how), "head")
-        rows["clips"].append(_rounded(row))
-        curve = overlap_curve(own.probabilities).mean(0)
-        for percent in CURVE:
-            point = {"clip": clip.name, "threshold": percent / 100, "J": float(curve[percent])}
-            rows["curves"].append(_rounded(point))
-    return rows
-
-
-def measure_series(network: PDNet, series: Path, options: EvaluateConfig) -> list[dict[str, Any]]:
-    """What is found as the arms move ever faster: a row a clip of the series, in pixels and shares
-    (`frame_counts`, `limb_scores`).
-    """
-    rows, how = [], {"threshold": options.threshold, "people": options.people}
-    for clip in read_tree(series).clips("val"):
-        row = {"scene": scene_of(clip.name), "level": level_of(clip.name)}
-        segmenter, found = clip_segmenter(network, clip), Found(clip)
-        for seen, mask in masks(segmenter, clip, **how):
-            found.add(seen, mask)
-        row |= limb_scores(segmenter, clip, **how) | found.measures()
-        rows.append(_rounded(row))
-    return rows
-
-
-def _named(measured: ClipMeasures, prefix: str) -> dict[str, float]:
-    """J&F, and what is found of whom, under names of their own."""
-    kept = {"J&F": measured.row("")["J&F"]}
-    for name in ("people_found", "figures_taken"):
-        if name in measured.alive:
-            kept[name] = measured.alive[name]
-    return {f"{prefix} {name}": value for name, value in kept.items()}
-
-
-def _rounded(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        name: round(value, DECIMALS) if isinstance(value, float) else value
-        for name, value in row.items()
-    }
-
-
 def write_study(configs: Configs, places: StudyFolders) -> list[str]:
-    """Writes `clips.csv`, `curves.csv`, `imbalance.csv` and `oracle.csv` of all trainings of
-    `study_configs` that are done.
+    """Writes `clips.csv`, `curves.csv`, `members.csv`, `imbalance.csv` and `oracle.csv` of all
+    trainings of `study_configs` that are done.
 
     Returns:
         the trainings that are not, as `row seed`.
     """
-    tables: Rows = {"clips": [], "curves": [], "imbalance": []}
+    tables: Rows = {"clips": [], "curves": [], "members": [], "imbalance": []}
     missing = []
     for name, seeds in configs.items():
         for seed in seeds:
@@ -218,7 +138,7 @@ def write_study(configs: Configs, places: StudyFolders) -> list[str]:
                 tables[kind] += [{"variant": name, "seed": seed, **row} for row in values]
     for kind, values in tables.items():
         write_table(places.out / f"{kind}.csv", values)
-    rows = [_rounded(oracle_row(clip)) for clip in read_tree(places.data).clips("val")]
+    rows = [rounded(oracle_row(clip)) for clip in read_tree(places.data).clips("val")]
     write_table(places.out / "oracle.csv", rows)
     return missing
 

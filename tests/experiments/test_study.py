@@ -10,7 +10,8 @@ import torch
 from pdnet.config import study_configs
 from pdnet.errors import InputError
 from pdnet.experiments import study
-from pdnet.experiments.study import EncoderHead, StudyFolders, run_study, trainings
+from pdnet.experiments.study import StudyFolders, run_study, trainings
+from pdnet.experiments.study_measures import EncoderHead
 from pdnet.experiments.study_tables import write_imbalance, write_summary
 from pdnet.sample import cast_series
 from pdnet.stages.study import run
@@ -59,6 +60,9 @@ def test_the_study_trains_scores_and_writes_and_goes_on(places, tmp_path, monkey
     assert (series["figures"] > 0).all() and series["J_limbs"].between(0, 1).all()
     for name in ("scores", "motion", "thresholds", "imbalance"):
         assert (places.out / f"{name}.png").is_file(), name
+    members = pd.read_csv(places.out / "members.csv")
+    assert members["probability"].between(0, 1).all() and set(members["alive"]) == {True, False}
+    assert not members[~members["alive"]]["moved"].any(), "figures stay in the scene"
     oracle = pd.read_csv(places.out / "oracle.csv")
     assert len(oracle) == 2 and oracle["decided"].between(0, 1).all()
 
@@ -128,6 +132,15 @@ def recorded(folder, gain: float):
                 curves += [row | {"threshold": t, "J": score + t / 100} for t in (0.4, 0.5)]
     pd.DataFrame(rows).to_csv(folder / "clips.csv", index=False)
     pd.DataFrame(curves).to_csv(folder / "curves.csv", index=False)
+    members = [
+        {"variant": variant, "seed": seed, "alive": alive, "moved": alive}
+        | {"probability": rng.uniform() + (5 * gain if alive and more else 0)}
+        for variant, more in (("no-ipda", 0.0), ("spread", gain))
+        for seed in (1, 2, 3)
+        for alive in (True, False)
+        for _ in range(200)
+    ]
+    pd.DataFrame(members).to_csv(folder / "members.csv", index=False)
     series = [
         {"variant": variant, "seed": seed, "scene": f"{scene:02d}", "level": level}
         | {"J_limbs": 0.3 + more * level + rng.normal(0, 0.01), "people": 100, "figures": 80}
@@ -152,6 +165,7 @@ def test_the_summary_says_what_is_better_and_by_how_much(tmp_path, gain):
     assert float(row["vs no-ipda"]) == pytest.approx(100 * gain, abs=0.5)
     assert (float(row["p (Holm)"]) < 0.001) == (gain > 0)
     assert float(row["its own is worth"].split()[0]) == pytest.approx(100 * gain, abs=0.5)
+    assert float(row["told apart (AUC)"]) == pytest.approx(1.0 if gain else 0.5, abs=0.03)
     assert row["resting parts found"] == "40.0" and row["figures taken for people"] == "25.0"
     assert row["J, best threshold"].endswith("(0.50)")
     assert table.loc["oracle: who moved, by true joints", "J&F"] == "90.0"
