@@ -152,11 +152,13 @@ class ClipSegmenter:
         """
         frame = self.read(index) if frame is None else frame
         colours = self._colours(index, frame)
-        output = self.network.segment(self._input(frame), self.memory(index), colours)
+        shown = self._input(frame)
+        output = self.network.segment(shown, self.memory(index), colours)
         may_serve = self.policy in LATER_REFERENCES and output.parts is not None
         if may_serve and index not in self._memories:
             # what was segmented may be a reference later, for the price of its keys and values
-            self._keep(index, self.network.remember_parts(output.parts, output.appearance))
+            memory = self.network.remember_parts(shown, output.parts, output.appearance)
+            self._keep(index, memory)
         # logits are enlarged and cut after the sigmoid, not masks: a mask's staircase would cost F
         probability = resize(output.logits.float(), frame.shape[:2]).sigmoid()[0, 0].cpu().numpy()
         if not np.isfinite(probability.sum()):

@@ -46,7 +46,7 @@ def near_correspondence(window: Tensor, target: Tensor, reference: Tensor) -> Te
 
     Args:
         window: (B, places, h, w), see `motion.Match`.
-        target, reference: (B, 3, H, W) RGB in 0..1.
+        target, reference: (B, 3, H, W), on any scale.
     """
     grid, patch = window.shape[-2:], FINE_PATCH
     wanted, theirs = (at_least_single(looks(x, grid, patch)) for x in (target, reference))

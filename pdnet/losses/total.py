@@ -134,7 +134,7 @@ class PDNetLoss(nn.Module):
         if found.weights is not None:
             grid = output.parts.masks.shape[-2:]
             costs.append(correspondence(found.weights, target, reference, grid))
-        costs += [near_correspondence(one.window, target, reference) for one in found.matches]
+        costs += [near_correspondence(one.window, *one.frames) for one in found.matches]
         return sum(costs)
 
     def following(self, warped: Parts, parts: Parts, mask: Tensor, warps: Tensor) -> Tensor:

@@ -50,25 +50,25 @@ class Memory:
         keys, values: (B, R, p, n, d) with n = h*w tokens.
         token_mask: (B, R, 1 or p, n) in 0..1, or None when every token counts fully.
         appearance: (B, R, C, H/4, W/4) of the frames, where differences are looked at.
+        frames: (B, R, 3, H, W), where tokens are matched.
     """
 
     keys: Tensor
     values: Tensor
     token_mask: Tensor | None
     appearance: Tensor | None = None
+    frames: Tensor | None = None
 
     def joined(self, other: Memory) -> Memory:
         """This memory with the references of `other` after its own."""
-        mask = appearance = None
-        if self.token_mask is not None and other.token_mask is not None:
-            mask = torch.cat([self.token_mask, other.token_mask], 1)
-        if self.appearance is not None and other.appearance is not None:
-            appearance = torch.cat([self.appearance, other.appearance], 1)
+        joined = {}
+        for name in ("token_mask", "appearance", "frames"):
+            both = [getattr(memory, name) for memory in (self, other)]
+            joined[name] = None if any(one is None for one in both) else torch.cat(both, 1)
         return Memory(
             torch.cat([self.keys, other.keys], 1),
             torch.cat([self.values, other.values], 1),
-            mask,
-            appearance,
+            **joined,
         )
 
     def as_one(self) -> Memory:
@@ -77,7 +77,9 @@ class Memory:
         if self.token_mask is not None:
             # (B, R, q, n) -> (B, 1, q, R * n)
             mask = self.token_mask.transpose(1, 2).flatten(2, 3)[:, None]
-        return Memory(_join_tokens(self.keys), _join_tokens(self.values), mask, self.appearance)
+        return replace(
+            self, keys=_join_tokens(self.keys), values=_join_tokens(self.values), token_mask=mask
+        )
 
 
 @dataclass

@@ -15,10 +15,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pdnet.model.blocks import conv_bn_relu, initialise, resize
+from pdnet.model.blocks import conv_bn_relu, initialise
 
 RIDGE = 1e-2  # on turn and zoom, in shares of the background's weight: a few tokens fix none
 HEADS = 4
+# of registration: lines of the finest picture; steps in pictures each twice as fine as the one
+# before; a difference, in deviations of ImageNet's colours, below which pixels are alike
+REGISTERED, ROUNDS, FLAT = 120, (12, 6, 2), 0.05
 REACH = 5  # tokens each way in which a match is looked for, on the appearance's grid
 DESCRIPTION = 32  # channels by which tokens are matched
 SHARPNESS = 10.0  # the first factor on cosines
@@ -70,18 +73,78 @@ def fit_camera(displacement: Tensor, background: Tensor, size: tuple[int, int]) 
     return Camera(solved.transpose(-1, -2))
 
 
-def robust_camera(
-    displacement: Tensor, background: Tensor, size: tuple[int, int], rounds: int = 3
-) -> Camera:
-    """`fit_camera` of one reference, (B, n, 2) -> (B, 2, 3), fitted again with less weight on what
-    it does not explain: what moves by itself, and what found nothing (Geman and McClure's weights).
+@torch.no_grad()
+def camera_between(target: Tensor, reference: Tensor) -> Tensor:
+    """What the camera did between two pictures: the affine motion that brings most of the reference
+    to where it is in the target, by Lucas and Kanade's steps (1981) from coarse to fine. People,
+    who move by themselves, are outvoted (Geman and McClure's weights).
+
+    Args:
+        target, reference: (B, 3, H, W), as the encoder sees them.
+
+    Returns:
+        (B, 2, 3) float32: for a place (x, y, 1), in units of half the picture's sides from its
+        centre, the step in shares of half the sides to the same thing of the scene in the
+        reference.
     """
-    trust = torch.ones_like(background)
-    for _ in range(rounds + 1):
-        fitted = fit_camera(displacement[:, None], background * trust, size)
-        camera = Camera(fitted.matrix[:, 0])
-        trust = 1 / (1 + (displacement - camera.steps(size)).square().sum(-1))
-    return camera
+    finest = max(1, min(target.shape[-2:]) // REGISTERED)
+    motion = torch.zeros(len(target), 2, 3, device=target.device)
+    pictures = [target.float(), reference.float()]
+    for level, rounds in enumerate(ROUNDS, 1):
+        pair = [_smaller(picture, finest * 2 ** (len(ROUNDS) - level)) for picture in pictures]
+        for _ in range(rounds):
+            motion = motion + _camera_step(*pair, motion)
+    return motion
+
+
+def _smaller(picture: Tensor, times: int) -> Tensor:
+    small = F.avg_pool2d(picture, times) if times > 1 else picture
+    # gradients of a smooth picture tell of larger steps
+    return F.avg_pool2d(F.pad(small, (1, 1, 1, 1), mode="replicate"), 3, 1)
+
+
+def _camera_step(target: Tensor, reference: Tensor, motion: Tensor) -> Tensor:
+    """One step of Gauss and Newton towards the motion, (B, 2, 3)."""
+    h, w = target.shape[-2:]
+    places = _centres((h, w), target)  # (n, 3)
+    grid = (places[:, :2] + places @ motion.transpose(1, 2)).view(-1, h, w, 2)
+    seen = F.grid_sample(reference, grid, padding_mode="border", align_corners=False)
+    inside = (grid.abs() <= 1).all(-1).flatten(1)[:, None]  # (B, 1, n)
+    left = (target - seen).flatten(2)  # (B, C, n)
+    usual = left.abs().flatten(1).median(1).values.clamp_min(FLAT)[:, None, None]
+    trust = inside / (1 + (left / (1.5 * usual)).square()).square()
+    wide = F.pad(seen, (1, 1, 1, 1), mode="replicate")
+    # the change over half the picture's sides
+    across = (wide[..., 1:-1, 2:] - wide[..., 1:-1, :-2]).flatten(2) * w / 4
+    down = (wide[..., 2:, 1:-1] - wide[..., :-2, 1:-1]).flatten(2) * h / 4
+    slopes = torch.cat([across[..., None] * places, down[..., None] * places], -1)  # (B, C, n, 6)
+    slopes = slopes.flatten(1, 2)
+    weighted = slopes * trust.flatten(1)[..., None]
+    normal = weighted.transpose(1, 2) @ slopes
+    wanted = weighted.transpose(1, 2) @ left.flatten(1)[..., None]
+    # where nothing has a gradient nothing is known, and nothing moves
+    prior = 1e-3 * torch.diag_embed(normal.diagonal(dim1=1, dim2=2) + 1e-3)
+    return torch.linalg.solve(normal + prior, wanted).view(-1, 2, 3)
+
+
+def _centres(size: tuple[int, int], like: Tensor) -> Tensor:
+    """(n, 3): x, y of every pixel's centre in -1..1 of the picture, and 1."""
+    h, w = size
+    sides = torch.tensor([w, h], device=like.device)
+    places = (coordinates(size, like) + 0.5) * 2 / sides - 1
+    return torch.cat([places, torch.ones_like(places[:, :1])], 1)
+
+
+def led(reference: Tensor, motion: Tensor) -> Tensor:
+    """Maps (B, C, h, w) of a reference, as the target's camera sees them; `motion` of
+    `camera_between`.
+    """
+    h, w = reference.shape[-2:]
+    places = _centres((h, w), reference)
+    grid = (places[:, :2] + places @ motion.transpose(1, 2)).view(-1, h, w, 2)
+    return F.grid_sample(
+        reference, grid.to(reference.dtype), padding_mode="border", align_corners=False
+    )
 
 
 def _places(size: tuple[int, int], like: Tensor) -> Tensor:
@@ -135,25 +198,32 @@ def aligned(reference: Tensor, camera: Camera, grid: tuple[int, int]) -> Tensor:
 
 @dataclass
 class Match:
-    """What a target's tokens find near themselves in a reference, at the appearance's resolution.
+    """What a target's tokens find near themselves in a reference that the target's camera sees, at
+    the appearance's resolution.
 
     Attributes:
         window: (B, (2 * REACH + 1)**2, H/4, W/4) how much each place nearby looks like the token;
             sums to 1. Places row after row, from the upper left.
-        displacement: (B, 2, H/4, W/4), the step in tokens (x, y) to the same thing.
-        camera: the scene's share of it, (B, 2, 3), in tokens.
+        steps: (B, 2, H/4, W/4), from a token to the same thing, in tokens (x, y).
+        motion: of `camera_between`.
+        frames: the target and the reference, (B, 3, H, W) each, as the target's camera sees them.
     """
 
     window: Tensor
-    displacement: Tensor
-    camera: Camera
+    steps: Tensor
+    motion: Tensor
+    frames: tuple[Tensor, Tensor]
 
     def on(self, grid: tuple[int, int]) -> tuple[Tensor, Camera]:
         """Displacement (B, h * w, 2) and camera (B, 2, 3), in cells of a coarser grid."""
-        h, w = self.displacement.shape[-2:]
-        cells = torch.tensor([grid[1] / w, grid[0] / h], device=self.displacement.device)
-        coarse = F.adaptive_avg_pool2d(self.displacement, grid).flatten(2).transpose(1, 2)
-        return coarse * cells, Camera(self.camera.matrix * cells[:, None])
+        h, w = grid
+        cells = torch.tensor([w, h], device=self.steps.device)
+        # shares of half the sides, at centres of cells -> cells, at places of `Camera`
+        centres = torch.tensor([(w - 1) / w, (h - 1) / h, 1.0], device=cells.device)
+        camera = Camera(self.motion * (cells / 2)[:, None] * centres)
+        tokens = torch.tensor(self.steps.shape[:1:-1], device=cells.device)
+        coarse = F.adaptive_avg_pool2d(self.steps, grid).flatten(2).transpose(1, 2)
+        return coarse * (cells / tokens) + camera.steps(grid), camera
 
 
 def moved_within(maps: Tensor, reach: int = REACH) -> Iterator[Tensor]:
@@ -168,9 +238,10 @@ def moved_within(maps: Tensor, reach: int = REACH) -> Iterator[Tensor]:
 
 
 class Matching(nn.Module):
-    """The motion of every token: its likeness to what is near it in the reference (the correlation
-    layer of FlowNet, Dosovitskiy et al., ICCV 2015), and what remains once the camera's motion,
-    fitted to the background's, is undone.
+    """The motion of every token against the scene: the reference is brought to where the target's
+    camera saw it; what rests is then where it was, and looks as it did. Told are the likeness to
+    what is nearby (the correlation layer of FlowNet, Dosovitskiy et al., ICCV 2015), the step to
+    what is most alike, and what differs, in features and in pixels.
 
     Args:
         channels, motion_channels: of the appearance, of the result.
@@ -180,9 +251,10 @@ class Matching(nn.Module):
         super().__init__()
         self.describe = nn.Conv2d(channels, DESCRIPTION, 1)
         places = (2 * REACH + 1) ** 2
+        # the step, its length, how sure it is; pixels' differences, their mean and largest
+        told = 2 * channels + places + 4 + 6
         self.compare = nn.Sequential(
-            # the window; displacement left, its length, how sure, likeness where the camera leads
-            conv_bn_relu(2 * channels + places + 5, 2 * motion_channels, 1),
+            conv_bn_relu(told, 2 * motion_channels, 1),
             conv_bn_relu(2 * motion_channels, motion_channels, 3),
             conv_bn_relu(motion_channels, motion_channels, 3),
         )
@@ -190,36 +262,34 @@ class Matching(nn.Module):
         self.sharpness = nn.Parameter(torch.full((), SHARPNESS).log())
 
     def forward(
-        self, target: Tensor, reference: Tensor, background: Tensor, grid: tuple[int, int]
+        self,
+        target: tuple[Tensor, Tensor],
+        reference: tuple[Tensor, Tensor],
+        grid: tuple[int, int],
     ) -> tuple[Tensor, Match]:
         """Motion features on the part grid, (B, C', h, w), and the match behind them.
 
         Args:
-            target, reference: appearance (B, C, H/4, W/4).
-            background: (B, 1, h, w) in 0..1, where the target shows the scene.
+            target, reference: frame (B, 3, H, W), normalised, and appearance (B, C, H/4, W/4).
             grid: (h, w).
         """
-        size = target.shape[-2:]
-        here = F.normalize(self.describe(target), dim=1)
-        there = F.normalize(self.describe(reference), dim=1)
+        (frame, appearance), size = target, target[1].shape[-2:]
+        motion = camera_between(frame, reference[0])
+        then, features = (led(maps, motion) for maps in reference)
+        here = F.normalize(self.describe(appearance), dim=1)
+        there = F.normalize(self.describe(features), dim=1)
         likeness = torch.stack([(here * moved).sum(1) for moved in moved_within(there)], 1)
         window = (likeness.float() * self.sharpness.exp()).softmax(1)
-        own = coordinates((2 * REACH + 1,) * 2, window) - REACH  # (places, 2)
-        displacement = torch.einsum("bphw,pc->bchw", window, own)
-        sure = window.amax(1, keepdim=True)
-        # flat background says nothing of the camera
-        weights = (resize(background.float(), size) * sure).flatten(1)
-        tokens = displacement.flatten(2).transpose(1, 2)  # (B, n, 2)
-        camera = robust_camera(tokens, weights, size)
-        steps = camera.steps(size).transpose(1, 2).unflatten(2, size)
-        left = displacement - steps
-        led = aligned(there, camera, size)
-        told = [left, left.norm(dim=1, keepdim=True), sure, (here * led).sum(1, keepdim=True)]
-        differs = aligned(reference, camera, size) - target
-        told = torch.cat([target, differs, likeness, *(one.to(target.dtype) for one in told)], 1)
+        nearby = coordinates((2 * REACH + 1,) * 2, window) - REACH  # (places, 2)
+        steps = torch.einsum("bphw,pc->bchw", window, nearby)
+        apart = (frame - then).abs()
+        told = [steps, steps.norm(dim=1, keepdim=True), window.amax(1, keepdim=True)]
+        told += [F.adaptive_avg_pool2d(apart, size), F.adaptive_max_pool2d(apart, size)]
+        told = [one.to(appearance.dtype) for one in told]
+        told = torch.cat([appearance, features - appearance, likeness, *told], 1)
         # the mean of each cell: a hand's few pixels count wherever in it they lie
-        features = F.adaptive_avg_pool2d(self.compare(told), grid)
-        return features, Match(window, displacement, camera)
+        found = F.adaptive_avg_pool2d(self.compare(told), grid)
+        return found, Match(window, steps, motion, (frame, then))
 
 
 class Spread(nn.Module):

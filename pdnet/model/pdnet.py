@@ -151,12 +151,11 @@ class PDNet(nn.Module):
             flow: likewise, the colours of the target's optical flow, for a network that looks at
                 them.
         """
-        size = target.shape[-2:]
         if self.looks_at == "flow":
             return self._beside_flow(target, flow, auxiliary)
         appearance, logits = self.encoder(target, auxiliary)
         if self.looks_at == "nothing":
-            return self._with_motion(appearance, None, size, logits)
+            return self._with_motion(target, appearance, None, logits)
         if (
             reference is target
         ):  # a single image, or a clip's first frame: one encoding serves as both
@@ -165,11 +164,11 @@ class PDNet(nn.Module):
             reference_appearance, reference_logits = self.encoder(reference, auxiliary)
         if not self.has_parts:
             memory = self._remember(reference_appearance)
-            output = self._with_motion(appearance, memory, size, logits)
+            output = self._with_motion(target, appearance, memory, logits)
             return replace(output, reference_auxiliary_logits=reference_logits)
         reference_parts = self.decoupling(reference_appearance)
-        memory = self.remember_parts(reference_parts, reference_appearance)
-        output = self._with_motion(appearance, memory, size, logits)
+        memory = self.remember_parts(reference, reference_parts, reference_appearance)
+        output = self._with_motion(target, appearance, memory, logits)
         return replace(
             output,
             reference_parts=reference_parts,
@@ -185,18 +184,19 @@ class PDNet(nn.Module):
         appearance, _ = self.encoder(reference, auxiliary=False)
         if not self.has_parts:
             return self._remember(appearance)
-        return self.remember_parts(self.decoupling(appearance), appearance)
+        return self.remember_parts(reference, self.decoupling(appearance), appearance)
 
     def parts(self, frame: Tensor) -> Parts:
         """(B, 3, H, W) normalised -> its parts, whatever its reference."""
         return self.decoupling(self.encoder(frame, auxiliary=False)[0])
 
-    def remember_parts(self, parts: Parts, appearance: Tensor) -> Memory:
-        """The memory of a frame whose parts and appearance are known."""
+    def remember_parts(self, frame: Tensor, parts: Parts, appearance: Tensor) -> Memory:
+        """The memory of a frame (B, 3, H, W), normalised, whose parts and appearance are known."""
         memory = self.attention.remember(parts)
         if self.config.difference == "none":
             return memory
-        return replace(memory, appearance=appearance[:, None])
+        frames = frame[:, None] if self.config.difference == "matched" else None
+        return replace(memory, appearance=appearance[:, None], frames=frames)
 
     def segment(
         self, frame: Tensor, memory: Memory | References | None, flow: Tensor | None = None
@@ -207,48 +207,48 @@ class PDNet(nn.Module):
         if self.looks_at == "flow":
             return self._beside_flow(frame, flow, auxiliary=False)
         appearance, _ = self.encoder(frame, auxiliary=False)
-        return self._with_motion(appearance, memory, frame.shape[-2:], [])
+        return self._with_motion(frame, appearance, memory, [])
 
     def _with_motion(
         self,
+        frame: Tensor,
         appearance: Tensor,
         memory: Memory | References | None,
-        size: tuple[int, int],
         auxiliary: list,
     ) -> Output:
+        size = frame.shape[-2:]
         if memory is None:
             return Output(self._predict(appearance, size), appearance, None, None, auxiliary)
         parts = found = None
         if self.has_parts:
             parts = self.decoupling(appearance)
             found = self.attention.correlate(parts, memory)
-            motion, found = self._motion(parts, found, appearance, memory)
+            motion, found = self._motion(parts, found, (frame, appearance), memory)
         else:
             motion = self.interaction(self._on_grid(appearance), memory.states, None)
         logits = self._predict(self.fusion(appearance, motion), size)
         return Output(logits, appearance, motion, parts, auxiliary, correlation=found)
 
     def _motion(
-        self, parts: Parts, found: Correlation, appearance: Tensor, memory: Memory
+        self, parts: Parts, found: Correlation, target: tuple[Tensor, Tensor], memory: Memory
     ) -> tuple[Tensor, Correlation]:
-        """Motion features (B, C', h, w), the paper's and what the parameters add to them; what was
-        found, with the matches if tokens are matched.
+        """Motion features (B, C', h, w) of a frame and its appearance, the paper's and what the
+        parameters add to them; what was found, with the matches if tokens are matched.
         """
         motion = self.attention.assemble(parts, found)
         grid = motion.shape[-2:]
         if self.config.difference == "matched":
-            background = 1 - parts.saliency_logits.sigmoid()
-            frames = memory.appearance.unbind(1)
-            seen = [self.matching(appearance, frame, background, grid) for frame in frames]
+            references = zip(memory.frames.unbind(1), memory.appearance.unbind(1), strict=True)
+            seen = [self.matching(target, reference, grid) for reference in references]
             features, matches = zip(*seen, strict=True)
             motion = motion + sum(features) / len(features)
             found = found.matched(matches, grid, self.config.parts)
         elif self.config.difference != "none":
             frames = self._references_seen(found, memory, grid)
-            told = [self.difference(appearance, frame, grid) for frame in frames]
+            told = [self.difference(target[1], frame, grid) for frame in frames]
             motion = motion + sum(told) / len(told)
         if self.config.spread:
-            motion = self.spread(resize(appearance, grid), motion)
+            motion = self.spread(resize(target[1], grid), motion)
         return motion, found
 
     def _references_seen(

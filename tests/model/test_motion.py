@@ -14,8 +14,10 @@ from pdnet.model.motion import (
     Matching,
     Spread,
     aligned,
+    camera_between,
     coordinates,
     fit_camera,
+    led,
 )
 from tests.helpers import small
 
@@ -125,47 +127,89 @@ def test_near_tokens_count_more():
     assert weights[0, 0] > 10 * weights[0, 107]
 
 
-def plain_matching() -> Matching:
-    """Tokens are matched by their features themselves, sharply."""
+def picture(height: int, width: int) -> torch.Tensor:
+    """Soft stains, as the encoder sees them; larger than any window into it."""
+    torch.manual_seed(0)
+    coarse = torch.randn(1, 3, height // 8, width // 8)
+    return F.interpolate(coarse, (height, width), mode="bicubic", align_corners=False)
+
+
+def seen_by(motion: torch.Tensor, size: tuple[int, int], scene: torch.Tensor) -> torch.Tensor:
+    """A window into the middle of a scene after a camera's motion (2, 3), as `camera_between` says
+    it, which leads from a place of the window to a place of the window at rest.
+    """
+    share = torch.tensor([size[1] / scene.shape[3], size[0] / scene.shape[2]])
+    places = F.affine_grid(torch.eye(2, 3)[None], [1, 3, *size], align_corners=False)
+    moved = places + F.pad(places, (0, 1), value=1.0) @ motion.T
+    return F.grid_sample(scene, moved * share, align_corners=False)
+
+
+@pytest.mark.parametrize("size", [(64, 96), (240, 320)])
+def test_the_camera_is_found_to_a_tenth_of_a_pixel_though_somebody_moves(size):
+    height, width = size
+    scene = picture(2 * height, 2 * width)
+    motion = torch.tensor([[0.02, 0.03, 0.06], [-0.03, 0.01, -0.05]])
+    reference = seen_by(torch.zeros(2, 3), size, scene)
+    target = seen_by(motion, size, scene)
+    # a fifth of the picture goes its own way
+    own = slice(height // 4, 3 * height // 4), slice(width // 4, 5 * width // 8)
+    target[..., own[0], own[1]] = reference[..., own[0], own[1]].roll(6, -1)
+    found = camera_between(target, reference)[0]
+    corners = torch.tensor([[-1.0, -1, 1], [1, -1, 1], [-1, 1, 1], [1, 1, 1]])
+    apart = (corners @ (found - motion).T) * torch.tensor([width, height]) / 2
+    assert apart.abs().max() < 0.1
+    rest = torch.ones(height, width, dtype=torch.bool)
+    rest[own] = False
+    rest[: height // 8], rest[-height // 8 :] = False, False
+    rest[:, : width // 8], rest[:, -width // 8 :] = False, False
+    left = (led(reference, found[None]) - target).abs()[0, :, rest]
+    assert left.max() < 0.05 and (reference - target).abs()[0, :, rest].max() > 0.5
+
+
+def test_of_a_plain_picture_no_motion_is_known():
+    plain = torch.full((2, 3, 64, 64), 0.3)
+    assert torch.equal(camera_between(plain, plain + 0.1), torch.zeros(2, 2, 3))
+
+
+def test_tokens_find_themselves_nearby_once_the_camera_is_undone():
+    torch.manual_seed(0)
+    scene = picture(128, 192)
     matcher = Matching(DESCRIPTION, 8).eval()
     with torch.no_grad():
         matcher.describe.weight.copy_(torch.eye(DESCRIPTION)[..., None, None])
         matcher.describe.bias.zero_()
         matcher.sharpness.fill_(5.0)
-    return matcher
-
-
-def test_tokens_find_themselves_nearby_and_the_camera_is_the_backgrounds_motion():
-    torch.manual_seed(0)
-    reference = torch.randn(1, DESCRIPTION, 24, 32)
-    target = torch.roll(reference, (2, -3), (2, 3))  # the camera: down by 2, left by 3
-    mover = torch.zeros(24, 32, dtype=torch.bool)
-    mover[8:16, 10:20] = True  # what is there went right by 1 instead
-    target[..., mover] = torch.roll(reference, 1, 3)[..., mover]
-    background = F.avg_pool2d((~mover).float()[None, None], 4)
+    # the camera goes right by four tokens of the 24; appearance is of noise, and follows it
+    frames = scene[..., :64, 16:112], scene[..., :64, :96]
+    tokens = torch.randn(1, DESCRIPTION, 16, 28)
+    target, reference = tokens[..., 4:].clone(), tokens[..., :24]
+    target[..., 4:10, 6:12] = tokens[..., 4:10, 12:18]  # whoever is there came from the right
     with torch.no_grad():
-        features, match = plain_matching()(target, reference, background, (6, 8))
-    assert features.shape == (1, 8, 6, 8)
-    torch.testing.assert_close(match.window.sum(1), torch.ones(1, 24, 32))
-    steps = match.displacement[0].permute(1, 2, 0)
-    inner = torch.zeros_like(mover)
-    inner[6:-6, 6:-6] = True
-    for area, step in ((inner & ~mover, (3.0, -2.0)), (mover, (-1.0, 0.0))):
-        expected = torch.tensor(step).expand(int(area.sum()), 2)
-        torch.testing.assert_close(steps[area], expected, atol=0.05, rtol=0)
-    camera = match.camera.steps((24, 32)).view(24, 32, 2)
-    torch.testing.assert_close(
-        camera[inner], torch.tensor([3.0, -2.0]).expand(240, 2), atol=0.4, rtol=0
-    )
+        found, match = matcher((frames[0], target), (frames[1], reference), (8, 12))
+    assert found.shape == (1, 8, 8, 12)
+    torch.testing.assert_close(match.window.sum(1), torch.ones(1, 16, 24))
+    steps = match.steps[0].permute(1, 2, 0)
+    mover = torch.zeros(16, 24, dtype=torch.bool)
+    mover[5:9, 7:11] = True
+    expected = torch.tensor([2.0, 0.0]).expand(16, 2)
+    torch.testing.assert_close(steps[mover], expected, atol=0.1, rtol=0)
+    rest = torch.ones(16, 24, dtype=torch.bool)
+    rest[3:11, 5:13] = False
+    rest[:, 18:] = False  # not in the reference
+    assert steps[rest].abs().max() < 0.1
 
 
 def test_a_match_is_told_to_the_part_grid_in_its_cells():
-    displacement = torch.tensor([4.0, -2.0])[None, :, None, None].expand(1, 2, 24, 32)
-    camera = Camera(torch.tensor([[[0.0, 0.0, 4.0], [0.0, 0.0, -2.0]]]))
-    window = torch.full((1, 121, 24, 32), 1 / 121)
-    steps, seen = Match(window, displacement, camera).on((6, 16))
-    torch.testing.assert_close(steps, torch.tensor([2.0, -0.5]).expand(1, 96, 2))
-    torch.testing.assert_close(seen.steps((6, 16)), steps)
+    motion = torch.tensor([[[0.1, 0.0, 0.25], [0.0, 0.0, -0.5]]])
+    steps = torch.tensor([4.0, -2.0])[None, :, None, None].expand(1, 2, 24, 32)
+    window, frame = torch.full((1, 121, 24, 32), 1 / 121), torch.zeros(1, 3, 96, 128)
+    displacement, camera = Match(window, steps, motion, (frame, frame)).on((6, 16))
+    of_camera = camera.steps((6, 16))
+    left = torch.tensor([2.0, -0.5]).expand(1, 96, 2)
+    torch.testing.assert_close(displacement - of_camera, left)
+    # at the first cell's centre: 1/16 - 1 and 1/6 - 1 of half the sides
+    first = torch.tensor([(0.25 + 0.1 * (1 / 16 - 1)) * 8, -0.5 * 3])
+    torch.testing.assert_close(of_camera[0, 0], first)
 
 
 def test_only_matching_notices_that_the_reference_moved_though_its_parts_did_not():
@@ -174,7 +218,7 @@ def test_only_matching_notices_that_the_reference_moved_though_its_parts_did_not
         target, reference = torch.rand(2, 1, 3, 64, 64)
         memory = network.encode_reference(reference)
         before = network.segment(target, memory)
-        memory.appearance = memory.appearance.roll(2, 4)
+        memory.frames = memory.frames.roll(9, 4)
         after = network.segment(target, memory)
     assert (after.logits - before.logits).abs().max() > 1e-2 * before.logits.std()
     assert before.correlation.displacement.shape[2] == network.config.parts
