@@ -142,7 +142,7 @@ class FlowConfig(Section):
 class ModelConfig(Section):
     """The network. What the paper and the authors' code read differently is named in `presets`."""
 
-    preset: Literal["paper", "official"] = "paper"
+    preset: Literal["paper", "official", "ours"] = "paper"
     backbone: Annotated[Text, Field(max_length=100)] = "resnet50"
     weights: Place = "imagenet"  # imagenet, none, or a file
     # height, width; YAML and JSON have lists alone

@@ -21,7 +21,6 @@ from pdnet.data.layout import SCORED_ON, data_hash, read_tree
 from pdnet.errors import InputError
 from pdnet.experiments.alive import oracle_row
 from pdnet.experiments.seeds import with_each_seed
-from pdnet.experiments.study_figures import write_figures
 from pdnet.experiments.study_measures import Rows, measure, measure_series, rounded
 from pdnet.experiments.study_tables import write_imbalance, write_summary
 from pdnet.experiments.variants import Flows, known_under, network_to_score, train_once
@@ -162,5 +161,4 @@ def run_study(params: Path, places: StudyFolders, shard: tuple[int, int] = (1, 1
     if mine:
         write_summary(places.out, list(configs))
         write_imbalance(places.out, list(configs))
-        write_figures(places.out, list(configs))
     return missing

@@ -11,10 +11,11 @@ from pdnet.base.lock import only_writer
 from pdnet.config import CASTS, STUDY_WORK
 from pdnet.errors import InputError
 from pdnet.experiments.study import StudyFolders, run_study
+from pdnet.report.study_figures import write_figures
 
 
 def run(params: Path, out: Path, shard: str = "1/1") -> list[str]:
-    """Trains, scores and writes the tables.
+    """Trains, scores, writes the tables and draws them.
 
     Args:
         params: parameter file.
@@ -29,4 +30,7 @@ def run(params: Path, out: Path, shard: str = "1/1") -> list[str]:
         raise InputError(f"--shard: '{shard[:40]}' is no part such as 1/2")
     places = StudyFolders(data=CASTS, work=STUDY_WORK, out=out)
     with only_writer(STUDY_WORK):
-        return run_study(params, places, (int(match[1]), int(match[2])))
+        missing = run_study(params, places, (int(match[1]), int(match[2])))
+    if (out / "summary.md").is_file():
+        write_figures(out)
+    return missing

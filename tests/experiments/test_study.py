@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,6 +14,7 @@ from pdnet.experiments import study
 from pdnet.experiments.study import StudyFolders, run_study, trainings
 from pdnet.experiments.study_measures import EncoderHead
 from pdnet.experiments.study_tables import write_imbalance, write_summary
+from pdnet.report.study_figures import write_figures
 from pdnet.sample import cast_series
 from pdnet.stages.study import run
 from tests.helpers import TINY, small, write_params
@@ -58,8 +60,6 @@ def test_the_study_trains_scores_and_writes_and_goes_on(places, tmp_path, monkey
     series = pd.read_csv(places.out / "imbalance.csv")
     assert series.groupby(["variant", "seed"]).size().eq(2 * 2).all()
     assert (series["figures"] > 0).all() and series["J_limbs"].between(0, 1).all()
-    for name in ("scores", "motion", "thresholds", "imbalance"):
-        assert (places.out / f"{name}.png").is_file(), name
     members = pd.read_csv(places.out / "members.csv")
     assert members["probability"].between(0, 1).all() and set(members["alive"]) == {True, False}
     assert not members[~members["alive"]]["moved"].any(), "figures stay in the scene"
@@ -124,6 +124,8 @@ def recorded(folder, gain: float):
                 score = 0.4 + more + rng.normal(0, 0.01)
                 row = {"variant": variant, "seed": seed, "clip": f"eval/{clip:05d}"}
                 counts = {"people": 100, "people_found": 100 * score, "resting": 50}
+                counts |= {f"motion_{i}": 50 for i in range(4)}
+                counts |= {f"motion_{i}_found": 10 + 5 * i for i in range(4)}
                 counts |= {"resting_found": 20, "figures": 80, "figures_taken": 20}
                 values = {"J": score, "F": score, "J&F": score, "head J&F": 0.4, **counts}
                 if variant == "spread":
@@ -183,3 +185,11 @@ def test_the_series_says_what_speed_is_worth_and_what_could_have_been_seen(tmp_p
     assert float(row["J near limbs vs no-ipda, fastest"]) == pytest.approx(100 * gain, abs=0.7)
     assert (float(row["p (Holm)"]) < 0.01) == (gain > 0)
     assert 0 < float(row["would be seen from"]) < 2
+
+
+def test_the_tables_are_drawn(tmp_path):
+    recorded(tmp_path, 0.2)
+    write_figures(tmp_path)
+    for name in ("scores", "motion", "thresholds", "imbalance"):
+        drawn = cv2.imread(str(tmp_path / f"{name}.png"))
+        assert drawn.std() > 10 and (tmp_path / f"{name}.svg").is_file(), name

@@ -21,17 +21,14 @@ from pdnet.report.figures import save, style
 UNRELATED = f"unrelated {MEASURE}"
 
 
-def write_figures(out: Path, order: list[str]) -> None:
-    """Writes `scores`, `motion`, `thresholds` and `imbalance` as PNG and SVG beside the tables.
-
-    Args:
-        out: folder of the study's CSV files.
-        order: of the rows; those without a training are left out.
+def write_figures(out: Path) -> None:
+    """Writes `scores`, `motion`, `thresholds` and `imbalance` as PNG and SVG beside the study's CSV
+    files in `out`.
     """
     style()
     tables = {name: pd.read_csv(out / f"{name}.csv") for name in ("clips", "curves", "imbalance")}
     oracle = pd.read_csv(out / "oracle.csv")
-    names = [name for name in order if (tables["clips"]["variant"] == name).any()]
+    names = list(tables["clips"]["variant"].unique())
     colours = dict(zip(names, sns.color_palette("colorblind", len(names)), strict=True))
     drawn = {
         "scores": scores(tables["clips"], colours, 100 * oracle[MEASURE].mean()),
