@@ -156,8 +156,8 @@ class ModelConfig(Section):
     attention_scale: Literal["none", "sqrt_d", "cosine"] = "none"
     # beyond the paper: where a part was travels with what it was; near tokens count more; or both
     position: Literal["none", "displacement", "bias", "displacement+bias"] = "none"
-    # features of target and reference compared as they are, once the camera's motion (known by the
-    # parts' displacements) is undone, or by what each token finds near itself in the reference
+    # features of target and reference compared as they are; once the camera's motion, known by the
+    # parts' displacements, is undone; or token by token, the two pictures registered
     difference: Literal["none", "plain", "aligned", "matched"] = "none"
     spread: int = Field(0, ge=0, le=12)  # layers that spread motion over whom it belongs to
     part_activation: Literal["softmax", "softmax_background"] = "softmax"
@@ -216,8 +216,8 @@ class LossConfig(Section):
     semantic: Weight = 1.0
     area: Weight = 1.0
     orthonormal: Weight = 1.0
-    # beyond the paper: what attention gathers from the reference looks like the target; needs
-    # model.position
+    # beyond the paper: what attention, or a token's match, gathers from the reference looks like
+    # the target; needs model.position or difference: matched
     correspondence: Weight = 0.0
     # beyond the paper: parts follow when the picture is turned, moved and resized
     equivariance: Weight = 0.0

@@ -2,8 +2,9 @@
 undone, and a person's motion spread over the person (beyond the paper).
 
 Softmax attention sees its reference as a set: it says what a part looked like, not where it was. So
-the reference's coordinates travel with its values, and a displacement comes out. Most of a
-displacement may be the camera's: the background tells how much.
+the reference's coordinates travel with its values, and a displacement comes out (`position`). Most
+of a displacement may be the camera's: the background tells how much. Or the two pictures are
+registered first, and tokens compared where the target's camera saw them (`Matching`).
 """
 
 from __future__ import annotations
@@ -90,11 +91,17 @@ def camera_between(target: Tensor, reference: Tensor) -> Tensor:
     finest = max(1, min(target.shape[-2:]) // REGISTERED)
     motion = torch.zeros(len(target), 2, 3, device=target.device)
     pictures = [target.float(), reference.float()]
-    for level, rounds in enumerate(ROUNDS, 1):
-        pair = [_smaller(picture, finest * 2 ** (len(ROUNDS) - level)) for picture in pictures]
-        for _ in range(rounds):
-            motion = motion + _camera_step(*pair, motion)
+    with in_single(target):
+        for level, rounds in enumerate(ROUNDS, 1):
+            pair = [_smaller(picture, finest * 2 ** (len(ROUNDS) - level)) for picture in pictures]
+            for _ in range(rounds):
+                motion = motion + _camera_step(*pair, motion)
     return motion
+
+
+def in_single(like: Tensor) -> torch.autocast:
+    """Places are numbers of pixels: in half precision they would be off by some."""
+    return torch.autocast(like.device.type, enabled=False)
 
 
 def _smaller(picture: Tensor, times: int) -> Tensor:
@@ -141,10 +148,10 @@ def led(reference: Tensor, motion: Tensor) -> Tensor:
     """
     h, w = reference.shape[-2:]
     places = _centres((h, w), reference)
-    grid = (places[:, :2] + places @ motion.transpose(1, 2)).view(-1, h, w, 2)
-    return F.grid_sample(
-        reference, grid.to(reference.dtype), padding_mode="border", align_corners=False
-    )
+    with in_single(reference):
+        grid = (places[:, :2] + places @ motion.transpose(1, 2)).view(-1, h, w, 2)
+        seen = F.grid_sample(reference.float(), grid, padding_mode="border", align_corners=False)
+    return seen.to(reference.dtype)
 
 
 def _places(size: tuple[int, int], like: Tensor) -> Tensor:
@@ -279,9 +286,10 @@ class Matching(nn.Module):
         here = F.normalize(self.describe(appearance), dim=1)
         there = F.normalize(self.describe(features), dim=1)
         likeness = torch.stack([(here * moved).sum(1) for moved in moved_within(there)], 1)
-        window = (likeness.float() * self.sharpness.exp()).softmax(1)
-        nearby = coordinates((2 * REACH + 1,) * 2, window) - REACH  # (places, 2)
-        steps = torch.einsum("bphw,pc->bchw", window, nearby)
+        nearby = coordinates((2 * REACH + 1,) * 2, likeness) - REACH  # (places, 2)
+        with in_single(likeness):
+            window = (likeness.float() * self.sharpness.exp()).softmax(1)
+            steps = torch.einsum("bphw,pc->bchw", window, nearby)
         apart = (frame - then).abs()
         told = [steps, steps.norm(dim=1, keepdim=True), window.amax(1, keepdim=True)]
         told += [F.adaptive_avg_pool2d(apart, size), F.adaptive_max_pool2d(apart, size)]

@@ -166,6 +166,19 @@ def test_the_camera_is_found_to_a_tenth_of_a_pixel_though_somebody_moves(size):
     assert left.max() < 0.05 and (reference - target).abs()[0, :, rest].max() > 0.5
 
 
+def test_half_precision_finds_the_same_camera():
+    scene = picture(128, 192)
+    target, reference = scene[..., :64, 3:99], scene[..., :64, :96]
+    exact = camera_between(target, reference)
+    with torch.autocast("cpu", torch.bfloat16):
+        half = camera_between(target.bfloat16(), reference.bfloat16())
+        seen = led(reference.bfloat16(), exact)
+        output = small(difference="matched", spread=1)(target, reference)
+    assert (half - exact).abs().max() < 0.002
+    assert (seen - led(reference, exact)).abs().max() < 0.02
+    assert output.logits.isfinite().all()
+
+
 def test_of_a_plain_picture_no_motion_is_known():
     plain = torch.full((2, 3, 64, 64), 0.3)
     assert torch.equal(camera_between(plain, plain + 0.1), torch.zeros(2, 2, 3))
