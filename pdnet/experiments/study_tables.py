@@ -55,7 +55,8 @@ def write_summary(out: Path, order: list[str]) -> pd.DataFrame:
     table["told apart (AUC)"] = pd.Series(
         {name: f"{told_apart(members[members.variant == name]):.2f}" for name in names}
     )
-    against = _against_base(rows, names)
+    by_row = {name: clips_by_seeds(rows[rows.variant == name], MEASURE) for name in names}
+    against = _gains(by_row, f"vs {BASE}")
     table = table.join(pd.DataFrame(against).T)
     best = {MEASURE: f"{100 * oracle[MEASURE].mean():.1f}"}
     table.loc["oracle: who moved, by true joints"] = pd.Series(best)
@@ -105,9 +106,9 @@ def write_imbalance(out: Path, order: list[str]) -> pd.DataFrame:
         )
         for name in names
     }
-    if BASE in names:
-        for name, gain in _gains(at_speed).items():
-            table[name] |= gain
+    for name, gain in _gains(at_speed, f"{OF_SERIES[-1]} vs {BASE}, fastest").items():
+        low, high = _interval(at_speed[name], at_speed[BASE])
+        table[name] |= gain | {"would be seen from": f"{POWER * (high - low) / (2 * 1.96):.1f}"}
     framed = pd.DataFrame(table).T.fillna("").rename_axis("row")
     write_table_files(framed, out / "imbalance-summary", _imbalance_note(shares))
     return framed
@@ -121,22 +122,32 @@ def _at_both_ends(rows: pd.DataFrame, ends: dict[str, float]) -> dict[str, str]:
     return said
 
 
-def _gains(values: dict[str, pd.DataFrame]) -> dict[str, dict[str, str]]:
-    """Each row's gain over looks alone, tested across scenes; `values` are scenes by seeds."""
+def _gains(values: dict[str, pd.DataFrame], title: str) -> dict[str, dict[str, str]]:
+    """Each row's gain over looks alone, tested across clips, corrected for the number of rows.
+
+    Args:
+        values: row -> clips by seeds.
+        title: of the gain's column.
+    """
+    if BASE not in values:
+        return {}
     base = values[BASE]
     others = {name: value for name, value in values.items() if name != BASE}
-    pairs = [paired(value.mean(axis=1), base.mean(axis=1)) for value in others.values()]
-    corrected = holm([p_value for _, p_value in pairs])
+    tests = [paired(value.mean(axis=1), base.mean(axis=1)) for value in others.values()]
+    corrected = holm([p_value for _, p_value in tests])
     said = {}
-    for (name, value), (gain, _), p_value in zip(others.items(), pairs, corrected, strict=True):
-        low, high = bootstrap_interval(value.to_numpy(), base.reindex(value.index).to_numpy())
+    for (name, value), (gain, _), p_value in zip(others.items(), tests, corrected, strict=True):
+        low, high = _interval(value, base)
         said[name] = {
-            f"{OF_SERIES[-1]} vs {BASE}, fastest": f"{gain:+.1f}",
+            title: f"{gain:+.1f}",
             "95 % interval of that": f"{low:+.1f} to {high:+.1f}",
             "p (Holm)": f"{p_value:.4f}",
-            "would be seen from": f"{POWER * (high - low) / (2 * 1.96):.1f}",
         }
     return said
+
+
+def _interval(values: pd.DataFrame, base: pd.DataFrame) -> tuple[float, float]:
+    return bootstrap_interval(values.to_numpy(), base.reindex(values.index).to_numpy())
 
 
 def _imbalance_note(shares: pd.DataFrame) -> str:
@@ -179,29 +190,6 @@ def _unrelated(rows: pd.DataFrame) -> dict[str, str]:
         "with an unrelated reference": f"{other.to_numpy().mean():.1f}",
         "its own is worth": said,
     }
-
-
-def _against_base(rows: pd.DataFrame, names: list[str]) -> dict[str, dict[str, str]]:
-    """Difference of each row to looks alone, tested across clips, corrected for their number."""
-    if BASE not in names:
-        return {}
-    base = clips_by_seeds(rows[rows.variant == BASE], MEASURE)
-    others = {
-        name: clips_by_seeds(rows[rows.variant == name], MEASURE) for name in names if name != BASE
-    }
-    tests = [paired(value.mean(axis=1), base.mean(axis=1)) for value in others.values()]
-    corrected = holm([p_value for _, p_value in tests])
-    said = {}
-    for (name, value), (difference, _), p_value in zip(
-        others.items(), tests, corrected, strict=True
-    ):
-        low, high = bootstrap_interval(value.to_numpy(), base.reindex(value.index).to_numpy())
-        said[name] = {
-            f"vs {BASE}": f"{difference:+.1f}",
-            "95 % interval of that": f"{low:+.1f} to {high:+.1f}",
-            "p (Holm)": f"{p_value:.4f}",
-        }
-    return said
 
 
 def clips_by_seeds(rows: pd.DataFrame, column: str) -> pd.DataFrame:
