@@ -11,7 +11,7 @@ from pdnet.base.lock import only_writer
 from pdnet.config import CASTS, STUDY_WORK
 from pdnet.errors import InputError
 from pdnet.experiments.study import StudyFolders, run_study
-from pdnet.report.study_figures import write_figures
+from pdnet.report.study import write_figures
 
 
 def run(params: Path, out: Path, shard: str = "1/1") -> list[str]:

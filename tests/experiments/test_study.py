@@ -14,7 +14,7 @@ from pdnet.experiments import study
 from pdnet.experiments.study import StudyFolders, run_study, trainings
 from pdnet.experiments.study_measures import EncoderHead
 from pdnet.experiments.study_tables import write_imbalance, write_summary
-from pdnet.report.study_figures import write_figures
+from pdnet.report.study import write_figures
 from pdnet.sample import cast_series
 from pdnet.stages.study import run
 from tests.helpers import TINY, small, write_params
@@ -193,3 +193,8 @@ def test_the_tables_are_drawn(tmp_path):
     for name in ("scores", "motion", "thresholds", "imbalance"):
         drawn = cv2.imread(str(tmp_path / f"{name}.png"))
         assert drawn.std() > 10 and (tmp_path / f"{name}.svg").is_file(), name
+
+
+def test_a_study_without_a_table_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"clips\.csv"):
+        write_figures(tmp_path)

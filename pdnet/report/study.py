@@ -1,9 +1,10 @@
-"""Pictures of the study of motion, from its tables alone: scores, who is found by how far he moved,
+"""The recorded study of motion as pictures, from its tables alone: scores, who is found by how far he moved,
 thresholds, and the imbalance series.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, fields
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,37 +14,68 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from pdnet.base.files import need
 from pdnet.experiments.alive import MOTION_BINS
 from pdnet.experiments.statistics import mean_interval
 from pdnet.experiments.study_tables import MEASURE, OF_SERIES, clips_by_seeds, imbalance_shares
 from pdnet.report.figures import save, style
 
 UNRELATED = f"unrelated {MEASURE}"
+ALT = {
+    "scores": "J&F of each row of the study with its interval, with its own and with an unrelated "
+    "first frame, and the oracle's",
+    "motion": "share of people's pixels seen as person against the motion of their body part, and "
+    "of figures' pixels, a bar a row of the study",
+    "thresholds": "J against the threshold on the probability, a curve a row of the study",
+    "imbalance": "people found, figures taken for people and J near the limbs against the speed of "
+    "the arms, a curve with its band a row of the study",
+}
 
 
-def write_figures(out: Path) -> None:
-    """Writes `scores`, `motion`, `thresholds` and `imbalance` as PNG and SVG beside the study's CSV
-    files in `out`.
+@dataclass(frozen=True)
+class Recorded:
+    """The study's tables.
+
+    Attributes:
+        clips, curves, imbalance, oracle: its CSV files (`pdnet.experiments.study.write_study`).
     """
-    style()
-    tables = {name: pd.read_csv(out / f"{name}.csv") for name in ("clips", "curves", "imbalance")}
-    oracle = pd.read_csv(out / "oracle.csv")
-    names = list(tables["clips"]["variant"].unique())
-    colours = dict(zip(names, sns.color_palette("colorblind", len(names)), strict=True))
-    drawn = {
-        "scores": scores(tables["clips"], colours, 100 * oracle[MEASURE].mean()),
-        "motion": found_by_motion(tables["clips"], colours),
-        "thresholds": thresholds(tables["curves"], colours),
-        "imbalance": imbalance(tables["imbalance"], colours),
-    }
-    for name, figure in drawn.items():
-        save(figure, out, name, alt=name)
+
+    clips: pd.DataFrame
+    curves: pd.DataFrame
+    imbalance: pd.DataFrame
+    oracle: pd.DataFrame
+
+    def colours(self) -> dict[str, tuple]:
+        """Row -> its colour in every figure, in the tables' order."""
+        names = list(self.clips["variant"].unique())
+        return dict(zip(names, sns.color_palette("colorblind", len(names)), strict=True))
 
 
-def scores(rows: pd.DataFrame, colours: dict[str, tuple], oracle: float) -> Figure:
+def recorded(folder: Path) -> Recorded:
+    """Reads the study's tables.
+
+    Raises:
+        InputError: one is missing.
+    """
+    names = [field.name for field in fields(Recorded)]
+    return Recorded(**{name: pd.read_csv(need(folder / f"{name}.csv")) for name in names})
+
+
+def write_figures(folder: Path) -> None:
+    """Writes `scores`, `motion`, `thresholds` and `imbalance` as PNG and SVG beside the study's CSV
+    files in `folder`.
+    """
+    study = recorded(folder)
+    for name, draw in DRAWN.items():
+        save(draw(study), folder, name, alt=ALT[name])
+
+
+def scores(study: Recorded) -> Figure:
     """J&F of each row, filled with its own reference and hollow with an unrelated one; a line for
     its interval, a small point a seed.
     """
+    style()
+    rows, colours = study.clips, study.colours()
     figure = Figure(figsize=(8, 1.2 + 0.55 * len(colours)), layout="constrained")
     axis = figure.subplots()
     for place, (name, colour) in enumerate(colours.items()):
@@ -56,6 +88,7 @@ def scores(rows: pd.DataFrame, colours: dict[str, tuple], oracle: float) -> Figu
         if UNRELATED in own and own[UNRELATED].notna().any():
             other = clips_by_seeds(own, UNRELATED).to_numpy().mean()
             axis.scatter(other, place, facecolor="none", edgecolor=colour, s=70, zorder=3)
+    oracle = 100 * study.oracle[MEASURE].mean()
     axis.axvline(oracle, color="0.4", ls="--")
     axis.annotate("oracle ", (oracle, 0.5), xycoords=("data", "axes fraction"), ha="right")
     axis.set(yticks=range(len(colours)), yticklabels=list(colours), xlabel="J&F (%)")
@@ -64,10 +97,12 @@ def scores(rows: pd.DataFrame, colours: dict[str, tuple], oracle: float) -> Figu
     return figure
 
 
-def found_by_motion(rows: pd.DataFrame, colours: dict[str, tuple]) -> Figure:
+def found_by_motion(study: Recorded) -> Figure:
     """Share of people's pixels that is found, by how far their body part moved; on the left the
     share of figures that is taken for people.
     """
+    style()
+    rows, colours = study.clips, study.colours()
     bins = [f"{low:g} to {high:g}" for low, high in pairwise(MOTION_BINS[:-1])]
     bins.append(f"over {MOTION_BINS[-2]:g}")
     kinds = {"figures": ("figures_taken", "figures")}
@@ -88,12 +123,14 @@ def found_by_motion(rows: pd.DataFrame, colours: dict[str, tuple]) -> Figure:
     return figure
 
 
-def thresholds(curves: pd.DataFrame, colours: dict[str, tuple]) -> Figure:
+def thresholds(study: Recorded) -> Figure:
     """J over the threshold on the probability."""
+    style()
     figure = Figure(figsize=(7, 4), layout="constrained")
     axis = figure.subplots()
-    for name, colour in colours.items():
-        mean = curves[curves.variant == name].groupby("threshold")["J"].mean() * 100
+    for name, colour in study.colours().items():
+        curves = study.curves[study.curves.variant == name]
+        mean = 100 * curves.groupby("threshold")["J"].mean()
         axis.plot(mean.index, mean, color=colour, label=name)
     axis.axvline(0.5, color="0.4", ls="--")
     axis.set(xlabel="threshold", ylabel="J (%)", ylim=(0, 100))
@@ -101,15 +138,16 @@ def thresholds(curves: pd.DataFrame, colours: dict[str, tuple]) -> Figure:
     return figure
 
 
-def imbalance(rows: pd.DataFrame, colours: dict[str, tuple]) -> Figure:
+def imbalance(study: Recorded) -> Figure:
     """People found, figures taken and J near the limbs as the arms move faster while the torso
     rests; bands: bootstrap over scenes and seeds.
     """
+    style()
     figure = Figure(figsize=(13, 4), layout="constrained")
     axes = figure.subplots(1, len(OF_SERIES))
-    shares = imbalance_shares(rows)
+    shares = imbalance_shares(study.imbalance)
     for axis, measure in zip(axes, OF_SERIES, strict=True):
-        for name, colour in colours.items():
+        for name, colour in study.colours().items():
             _band(axis, shares[shares.variant == name], measure, colour, name)
         axis.set(xlabel="speed of the arms", title=f"{measure} (%)", ylim=(0, 100))
     axes[0].legend(fontsize=9)
@@ -126,3 +164,11 @@ def _band(axis: Axes, rows: pd.DataFrame, measure: str, colour: tuple, name: str
     axis.plot(levels, means, color=colour, label=name, marker="o", ms=4)
     low, high = zip(*ends, strict=True)
     axis.fill_between(levels, low, high, color=colour, alpha=0.15, lw=0)
+
+
+DRAWN = {
+    "scores": scores,
+    "motion": found_by_motion,
+    "thresholds": thresholds,
+    "imbalance": imbalance,
+}
