@@ -1,5 +1,5 @@
-"""The recorded study of motion as pictures, from its tables alone: scores, who is found by how far he moved,
-thresholds, and the imbalance series.
+"""The recorded study of motion as pictures, from its tables alone: scores, who is found by how far
+he moved, thresholds, and the imbalance series.
 """
 
 from __future__ import annotations
