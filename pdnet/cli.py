@@ -270,13 +270,21 @@ def study(
             "machines together and run once more for the tables of all."
         ),
     ] = "1/1",
+    row: Annotated[
+        Optional[list[str]],
+        typer.Option(
+            help="A row to train, as no-ipda; can be given several times. Without it all. With "
+            "--shard 1/3 its first seed of three."
+        ),
+    ] = None,
 ) -> None:
     """Train every row of the study of motion whole, on rendered people beside figures that stand
-    still, and score it. It can be stopped and goes on; profile `casts` says rows and seeds.
+    still, and score it. It can be stopped and goes on; profile `casts` says rows and seeds. What
+    is recorded in the tables stays, so that one row can be repeated or added.
     """
     from pdnet.stages.study import run
 
-    missing = run(params, out, shard)
+    missing = run(params, out, shard, row or ())
     if missing:
         print(f"still to be trained: {', '.join(missing)}")
 

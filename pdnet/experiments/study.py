@@ -1,34 +1,41 @@
 """The study of motion: whole trainings on casts, where looks cannot decide; every row with its own
 reference, with an unrelated one, and by its encoder's own head.
 
-It can be stopped at any time and goes on; `shard` lets several machines share it.
+It can be stopped at any time and goes on; `shard` lets several machines share it. What is recorded
+stays when one training is repeated or a row is added.
 """
 
 from __future__ import annotations
 
+import csv
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from pdnet.base.files import file_hash, value_hash, write_table, write_text
+from pdnet.base.files import file_hash, need, value_hash, write_table, write_text
 from pdnet.base.imports import code_hash
 from pdnet.base.manifest import bring
-from pdnet.base.parallel import progress
+from pdnet.base.parallel import each
 from pdnet.config import FEATURES, Config, study_configs
 from pdnet.data.layout import SCORED_ON, data_hash, read_tree
 from pdnet.errors import InputError
 from pdnet.experiments.alive import oracle_row
-from pdnet.experiments.seeds import with_each_seed
+from pdnet.experiments.seeds import side_by_side
 from pdnet.experiments.study_measures import Rows, measure, measure_series, rounded
 from pdnet.experiments.study_tables import write_imbalance, write_summary
 from pdnet.experiments.variants import Flows, known_under, network_to_score, train_once
 from pdnet.sample.cast_series import LEVELS, cast_series, series_units
 from pdnet.sources.clips import cast_clips
 from pdnet.sources.trees import Clips, composed
+from pdnet.training.state import WATCHING
 
 Configs = Mapping[str, Mapping[int, Config]]  # row -> seed -> parameters
+Training = tuple[str, int, Config]  # row, seed, parameters
+MEASURED = ("clips", "curves", "members", "imbalance")  # a table each
+TRAININGS = "trainings.csv"  # which trainings the tables hold, by parameters and checkpoint
 
 
 @dataclass(frozen=True)
@@ -56,21 +63,23 @@ class StudyFolders:
         return self.work / FEATURES.name
 
 
-def trainings(configs: Configs, shard: tuple[int, int] = (1, 1)) -> list[tuple[str, dict]]:
-    """Rows, with seeds and their parameters, that this machine is to train: every `shard[1]`-th
-    training of `study_configs`, from the `shard[0]`-th on.
+def trainings(
+    configs: Configs, shard: tuple[int, int] = (1, 1), rows: Sequence[str] = ()
+) -> list[Training]:
+    """What this machine is to train: every `shard[1]`-th training of the rows (all without any
+    named), from the `shard[0]`-th on.
+
+    Raises:
+        InputError: a row that the study has not.
     """
+    for name in rows:
+        if name not in configs:
+            known = ", ".join(configs)
+            raise InputError(f"--row: '{name[:40]}' is no row of the study; known: {known}")
+    chosen = [name for name in configs if name in rows or not rows]
+    every = [(name, seed) for name in chosen for seed in configs[name]]
     number, machines = shard
-    place, mine = 0, []
-    for name, seeds in configs.items():
-        chosen = {}
-        for seed, config in seeds.items():
-            if place % machines == number - 1:
-                chosen[seed] = config
-            place += 1
-        if chosen:
-            mine.append((name, chosen))
-    return mine
+    return [(name, seed, configs[name][seed]) for name, seed in every[number - 1 :: machines]]
 
 
 def render(config: Config, places: StudyFolders) -> None:
@@ -83,16 +92,8 @@ def render(config: Config, places: StudyFolders) -> None:
         bring(root, composed({what: clips}), what, workers=config.machine.workers)
 
 
-def run_row(name: str, configs: Mapping[int, Config], places: StudyFolders) -> None:
-    """Trains and scores one row with these seeds; what is done is not done again."""
-    how = {"name": name, "places": places, "flows": Flows(places.data)}
-    with_each_seed(partial(_train_and_score, **how), configs, name)
-
-
-def _train_and_score(
-    of_seed: tuple[int, Config], *, name: str, places: StudyFolders, flows: Flows
-) -> None:
-    seed, config = of_seed
+def _train_and_score(training: Training, *, places: StudyFolders, flows: Flows) -> None:
+    name, seed, config = training
     folder = places.work / name / str(seed)
     how = {"run_name": f"{name} {seed}", "parent": None, "features": places.features}
     train_once(config, places.data, folder, **how)
@@ -119,46 +120,98 @@ def score_once(config: Config, folder: Path, places: StudyFolders, flows: Flows)
 
 def write_study(configs: Configs, places: StudyFolders) -> list[str]:
     """Writes `clips.csv`, `curves.csv`, `members.csv`, `imbalance.csv` and `oracle.csv` of all
-    trainings of `study_configs` that are done.
+    trainings of `study_configs` that are done here, or recorded with the same parameters, and
+    `trainings.csv`, which says which these are.
 
     Returns:
-        the trainings that are not, as `row seed`.
+        the trainings that are neither, as `row seed`.
     """
-    tables: Rows = {"clips": [], "curves": [], "members": [], "imbalance": []}
-    missing = []
-    for name, seeds in configs.items():
-        for seed in seeds:
-            note = places.work / name / str(seed) / "study.json"
-            if not note.is_file():
-                missing.append(f"{name} {seed}")
-                continue
-            rows = json.loads(note.read_text())["rows"]
-            for kind, values in rows.items():
-                tables[kind] += [{"variant": name, "seed": seed, **row} for row in values]
+    recorded = _recorded(places.out)
+    tables: dict[str, list[Mapping[str, Any]]] = {kind: [] for kind in MEASURED}
+    held, missing = [], []
+    for name, seed, config in trainings(configs):
+        known = _here(places.work / name / str(seed))
+        said = {"variant": name, "seed": str(seed), "parameters": parameters_hash(config)}
+        if known is None:
+            known = recorded.get(tuple(said.values()))
+        if known is None:
+            missing.append(f"{name} {seed}")
+            continue
+        checkpoint, rows = known
+        held.append({**said, "checkpoint": checkpoint})
+        for kind in MEASURED:
+            tables[kind] += [{"variant": name, "seed": seed, **row} for row in rows[kind]]
     for kind, values in tables.items():
         write_table(places.out / f"{kind}.csv", values)
+    write_table(places.out / TRAININGS, held)
     rows = [rounded(oracle_row(clip)) for clip in read_tree(places.data).clips("val")]
     write_table(places.out / "oracle.csv", rows)
     return missing
 
 
-def run_study(params: Path, places: StudyFolders, shard: tuple[int, int] = (1, 1)) -> list[str]:
-    """The study from rendering to tables; see `write_study`.
+def parameters_hash(config: Config) -> str:
+    """Of what a training's numbers depend on beside code: 16 hex digits."""
+    groups = ("data", "preprocess", "model", "loss", "evaluate")
+    said = {name: getattr(config, name).model_dump(mode="json") for name in groups}
+    said["train"] = config.train.model_dump(mode="json", exclude=set(WATCHING))
+    return value_hash({**said, "seed": config.seed})[:16]
+
+
+def _here(folder: Path) -> tuple[str, Rows] | None:
+    """A training's checkpoint, as SHA-256, and rows, if it was done in this folder."""
+    note = folder / "study.json"
+    if not note.is_file():
+        return None
+    return file_hash(folder / "pdnet.safetensors"), json.loads(note.read_text())["rows"]
+
+
+def _recorded(out: Path) -> dict[tuple[str, str, str], tuple[str, Rows]]:
+    """Row, seed and parameters of the trainings that the tables hold -> checkpoint and rows, word
+    by word.
+    """
+    if not (out / TRAININGS).is_file():
+        return {}
+    rows: dict[tuple[str, str], Rows] = {}
+    for kind in MEASURED:
+        for row in _words(out / f"{kind}.csv"):
+            place = (row.pop("variant"), row.pop("seed"))
+            rows.setdefault(place, {kind: [] for kind in MEASURED})[kind].append(row)
+    return {
+        (one["variant"], one["seed"], one["parameters"]): (
+            one["checkpoint"],
+            rows[one["variant"], one["seed"]],
+        )
+        for one in _words(out / TRAININGS)
+    }
+
+
+def _words(path: Path) -> list[dict[str, str]]:
+    with need(path).open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def run_study(
+    params: Path,
+    places: StudyFolders,
+    shard: tuple[int, int] = (1, 1),
+    rows: Sequence[str] = (),
+) -> list[str]:
+    """The study from rendering to tables; see `trainings` and `write_study`.
 
     Raises:
-        InputError: `study.run` names no row.
+        InputError: `study.run` names no row, or has not one that is asked for.
     """
     configs = study_configs(params)
     if not configs:
         raise InputError("study.run: empty; name the variants that are to be trained")
-    mine = trainings(configs, shard)
+    mine = trainings(configs, shard, rows)
     # the rows differ in network and training, not in the casts
     first = next(iter(next(iter(configs.values())).values()))
     render(first, places)
-    for name, seeds in progress(mine, "study", unit="row"):
-        run_row(name, seeds, places)
+    work = partial(_train_and_score, places=places, flows=Flows(places.data))
+    each(work, mine, "study", workers=side_by_side(first.machine), unit="training")
     missing = write_study(configs, places)
-    if mine:
+    if len(missing) < len(trainings(configs)):
         write_summary(places.out, list(configs))
         write_imbalance(places.out, list(configs))
     return missing

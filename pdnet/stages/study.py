@@ -5,6 +5,7 @@ its results are recorded.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from pdnet.base.lock import only_writer
@@ -14,23 +15,24 @@ from pdnet.experiments.study import StudyFolders, run_study
 from pdnet.report.study import write_figures
 
 
-def run(params: Path, out: Path, shard: str = "1/1") -> list[str]:
+def run(params: Path, out: Path, shard: str = "1/1", rows: Sequence[str] = ()) -> list[str]:
     """Trains, scores, writes the tables and draws them.
 
     Args:
         params: parameter file.
         out: folder for the tables.
         shard: `2/3` does the second third of the trainings.
+        rows: whose trainings; all of `study.run` without any named.
 
     Returns:
-        the trainings that are not done, as `row seed`.
+        the trainings that are neither done nor recorded, as `row seed`.
     """
     match = re.fullmatch(r"([1-9]\d{0,3})/([1-9]\d{0,3})", shard)
     if match is None or int(match[1]) > int(match[2]):
         raise InputError(f"--shard: '{shard[:40]}' is no part such as 1/2")
     places = StudyFolders(data=CASTS, work=STUDY_WORK, out=out)
     with only_writer(STUDY_WORK):
-        missing = run_study(params, places, (int(match[1]), int(match[2])))
+        missing = run_study(params, places, (int(match[1]), int(match[2])), rows)
     if (out / "summary.md").is_file():
         write_figures(out)
     return missing

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import cv2
 import numpy as np
 import pandas as pd
@@ -11,7 +13,7 @@ import torch
 from pdnet.config import study_configs
 from pdnet.errors import InputError
 from pdnet.experiments import study
-from pdnet.experiments.study import StudyFolders, run_study, trainings
+from pdnet.experiments.study import StudyFolders, run_study, trainings, write_study
 from pdnet.experiments.study_measures import EncoderHead
 from pdnet.experiments.study_tables import write_imbalance, write_summary
 from pdnet.report.study import write_figures
@@ -65,14 +67,23 @@ def test_the_study_trains_scores_and_writes_and_goes_on(places, tmp_path, monkey
     assert not members[~members["alive"]]["moved"].any(), "figures stay in the scene"
     oracle = pd.read_csv(places.out / "oracle.csv")
     assert len(oracle) == 2 and oracle["decided"].between(0, 1).all()
+    assert pd.read_csv(places.out / "trainings.csv").checkpoint.nunique() == 4
+
+    # on another machine, which did one row: what is recorded stays as it is, word by word
+    recorded = {file: file.read_bytes() for file in sorted(places.out.glob("*.*"))}
+    shutil.rmtree(places.work / "spread")
+    assert run_study(params, places, rows=["no-ipda"]) == []
+    assert {file: file.read_bytes() for file in sorted(places.out.glob("*.*"))} == recorded
+    # with other parameters it is no record of these
+    changed = write_params(tmp_path / "changed.yaml", **{**SMALL, "train.lr_video_heads": 0.5})
+    assert write_study(study_configs(changed), places) == ["spread 1", "spread 2"]
 
 
 def test_machines_share_the_trainings_and_do_none_twice(tmp_path):
     params = write_params(tmp_path / "params.yaml", **SMALL)
     configs, shares = study_configs(params), []
     for number in (1, 2, 3):
-        for name, seeds in trainings(configs, (number, 3)):
-            shares += [(name, seed) for seed in seeds]
+        shares += [(name, seed) for name, seed, _ in trainings(configs, (number, 3))]
     everything = [(name, seed) for name, seeds in configs.items() for seed in seeds]
     assert sorted(shares) == sorted(everything) and len(set(shares)) == len(shares)
 
@@ -96,6 +107,13 @@ def test_a_study_of_nothing_is_refused(places, tmp_path):
     params = write_params(tmp_path / "params.yaml", study__run=[])
     with pytest.raises(InputError, match=r"study\.run: empty"):
         run_study(params, places)
+
+
+def test_a_row_alone_is_trained_and_one_that_the_study_has_not_is_refused(tmp_path):
+    configs = study_configs(write_params(tmp_path / "params.yaml", **SMALL))
+    assert [one[:2] for one in trainings(configs, (2, 2), ["spread"])] == [("spread", 2)]
+    with pytest.raises(InputError, match="'nobody' is no row of the study; known: no-ipda, spread"):
+        trainings(configs, rows=["nobody"])
 
 
 @pytest.mark.parametrize("shard", ["0/1", "2/1", "x", "1/2/3", ""])
