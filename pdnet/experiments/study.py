@@ -76,10 +76,12 @@ def trainings(
         if name not in configs:
             known = ", ".join(configs)
             raise InputError(f"--row: '{name[:40]}' is no row of the study; known: {known}")
-    chosen = [name for name in configs if name in rows or not rows]
-    every = [(name, seed) for name in chosen for seed in configs[name]]
+    every: list[Training] = []
+    for name, seeds in configs.items():
+        if name in rows or not rows:
+            every += [(name, seed, config) for seed, config in seeds.items()]
     number, machines = shard
-    return [(name, seed, configs[name][seed]) for name, seed in every[number - 1 :: machines]]
+    return every[number - 1 :: machines]
 
 
 def render(config: Config, places: StudyFolders) -> None:

@@ -9,10 +9,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pdnet.base.lock import only_writer
-from pdnet.config import CASTS, STUDY_WORK
+from pdnet.config import CASTS, CHECKPOINT, STUDY_WORK
+from pdnet.data.layout import read_tree
 from pdnet.errors import InputError
 from pdnet.experiments.study import StudyFolders, run_study
+from pdnet.report.figures import save
 from pdnet.report.study import write_figures
+from pdnet.report.study_examples import ALT, examples
+
+SHOWN = ("no-ipda", "full", "ours")  # rows whose masks are drawn
+EVERY = 6  # of the evaluated casts one is drawn
 
 
 def run(params: Path, out: Path, shard: str = "1/1", rows: Sequence[str] = ()) -> list[str]:
@@ -35,4 +41,14 @@ def run(params: Path, out: Path, shard: str = "1/1", rows: Sequence[str] = ()) -
         missing = run_study(params, places, (int(match[1]), int(match[2])), rows)
     if (out / "summary.md").is_file():
         write_figures(out)
+    _draw_examples(places)
     return missing
+
+
+def _draw_examples(places: StudyFolders) -> None:
+    """`examples`, if a training of each row that it shows is here; else it stays as recorded."""
+    trained = {name: sorted((places.work / name).glob("*/study.json")) for name in SHOWN}
+    if all(trained.values()):
+        checkpoints = {name: notes[0].with_name(CHECKPOINT.name) for name, notes in trained.items()}
+        clips = read_tree(places.data).clips("val")[::EVERY]
+        save(examples(checkpoints, clips), places.out, "examples", alt=ALT)

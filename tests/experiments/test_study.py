@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,12 +13,16 @@ import pytest
 import torch
 
 from pdnet.config import study_configs
+from pdnet.data.layout import read_tree
 from pdnet.errors import InputError
 from pdnet.experiments import study
+from pdnet.experiments.part_motion import MOVING
 from pdnet.experiments.study import StudyFolders, run_study, trainings, write_study
 from pdnet.experiments.study_measures import EncoderHead
 from pdnet.experiments.study_tables import write_imbalance, write_summary
+from pdnet.experiments.true_motion import read_truth
 from pdnet.report.study import write_figures
+from pdnet.report.study_examples import examples
 from pdnet.sample import cast_series
 from pdnet.stages.study import run
 from tests.helpers import TINY, small, write_params
@@ -29,7 +35,7 @@ SMALL = {
     "data.casts": 2,
     "data.held_casts": 1,
     "data.evaluated_casts": 2,
-    "study.run": ["no-ipda", "spread"],
+    "study.run": ["no-ipda", "ours"],
     "study.seeds": [1, 2],
 }
 
@@ -40,20 +46,26 @@ def places(tmp_path_factory) -> StudyFolders:
     return StudyFolders(data=root / "casts", work=root / "work", out=root / "out")
 
 
-def test_the_study_trains_scores_and_writes_and_goes_on(places, tmp_path, monkeypatch):
-    monkeypatch.setattr(cast_series, "SCENES", 2)
-    monkeypatch.setattr(study, "LEVELS", (0.0, 1.0))
-    params = write_params(tmp_path / "params.yaml", **SMALL)
-    missing = run_study(params, places, (1, 2))
-    assert missing == ["no-ipda 2", "spread 2"]
-    files = sorted(places.work.glob("*/1/pdnet.safetensors"))
-    before = [file.stat().st_mtime_ns for file in files]
-    assert run_study(params, places, (2, 2)) == []
+@pytest.fixture(scope="module")
+def params(places) -> Path:
+    """The parameters of a study that two machines have done, one after the other."""
+    params = write_params(places.data.with_name("params.yaml"), **SMALL)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(cast_series, "SCENES", 2)
+        patched.setattr(study, "LEVELS", (0.0, 1.0))
+        assert run_study(params, places, (1, 2)) == ["no-ipda 2", "ours 2"]
+        files = sorted(places.work.glob("*/1/pdnet.safetensors"))
+        before = [file.stat().st_mtime_ns for file in files]
+        assert run_study(params, places, (2, 2)) == []
+    # none is done twice
     assert [file.stat().st_mtime_ns for file in files] == before and len(files) == 2
+    return params
 
+
+def test_what_the_study_measures(places, params):
     clips = pd.read_csv(places.out / "clips.csv")
     assert len(clips) == 2 * 2 * 2 and clips.groupby(["variant", "seed"]).size().eq(2).all()
-    of_motion = clips[clips.variant == "spread"]
+    of_motion = clips[clips.variant == "ours"]
     assert of_motion[["unrelated J&F", "head J&F", "correlation", "nmi"]].notna().all(axis=None)
     assert (clips["people_found"] <= clips["people"]).all() and (clips["people"] > 0).all()
     assert clips[clips.variant == "no-ipda"]["unrelated J&F"].isna().all()
@@ -69,14 +81,37 @@ def test_the_study_trains_scores_and_writes_and_goes_on(places, tmp_path, monkey
     assert len(oracle) == 2 and oracle["decided"].between(0, 1).all()
     assert pd.read_csv(places.out / "trainings.csv").checkpoint.nunique() == 4
 
-    # on another machine, which did one row: what is recorded stays as it is, word by word
+
+def test_what_is_recorded_stays_word_by_word(places, params, tmp_path):
+    """On a machine that has done one row alone."""
     recorded = {file: file.read_bytes() for file in sorted(places.out.glob("*.*"))}
-    shutil.rmtree(places.work / "spread")
-    assert run_study(params, places, rows=["no-ipda"]) == []
+    elsewhere = replace(places, work=tmp_path)
+    shutil.copytree(places.work / "no-ipda", tmp_path / "no-ipda")
+    assert write_study(study_configs(params), elsewhere) == []
     assert {file: file.read_bytes() for file in sorted(places.out.glob("*.*"))} == recorded
     # with other parameters it is no record of these
     changed = write_params(tmp_path / "changed.yaml", **{**SMALL, "train.lr_video_heads": 0.5})
-    assert write_study(study_configs(changed), places) == ["spread 1", "spread 2"]
+    elsewhere = replace(elsewhere, out=shutil.copytree(places.out, tmp_path / "out"))
+    assert write_study(study_configs(changed), elsewhere) == ["ours 1", "ours 2"]
+
+
+def test_casts_are_drawn_with_what_rows_see_and_how_parts_moved(places, params):
+    clips = read_tree(places.data).clips("val")
+    of_rows = {name: places.work / name / "1" / "pdnet.safetensors" for name in ("no-ipda", "ours")}
+    figure = examples(of_rows, clips)
+    axes = np.array(figure.axes).reshape(len(clips), -1)
+    titles = ["first frame", "who is alive", "no-ipda", "ours", "steps of its parts"]
+    assert [axis.get_title() for axis in axes[0]] == titles
+    for row, clip in zip(axes, clips, strict=True):
+        drawn = [axis.images[0].get_array() for axis in row]
+        assert all(picture.shape == drawn[0].shape and picture.std() > 5 for picture in drawn)
+        assert not np.array_equal(drawn[2], drawn[3]), "two networks see the same"
+        truth = read_truth(clip)
+        steps = truth.steps(clip.scored_frames()[-1])[truth.alive]
+        arrows = row[-1].collections[0]
+        assert len(arrows.U) == (np.linalg.norm(steps, axis=-1) >= MOVING).sum() > 0
+    only = examples({"no-ipda": of_rows["no-ipda"]}, clips[:1])
+    assert len(only.axes) == 3
 
 
 def test_machines_share_the_trainings_and_do_none_twice(tmp_path):
@@ -111,8 +146,8 @@ def test_a_study_of_nothing_is_refused(places, tmp_path):
 
 def test_a_row_alone_is_trained_and_one_that_the_study_has_not_is_refused(tmp_path):
     configs = study_configs(write_params(tmp_path / "params.yaml", **SMALL))
-    assert [one[:2] for one in trainings(configs, (2, 2), ["spread"])] == [("spread", 2)]
-    with pytest.raises(InputError, match="'nobody' is no row of the study; known: no-ipda, spread"):
+    assert [one[:2] for one in trainings(configs, (2, 2), ["ours"])] == [("ours", 2)]
+    with pytest.raises(InputError, match="'nobody' is no row of the study; known: no-ipda, ours"):
         trainings(configs, rows=["nobody"])
 
 
