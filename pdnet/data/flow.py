@@ -28,6 +28,7 @@ PRESETS = {
 }
 DIS_LEAST, RAFT_LEAST = 12, 128  # pixels of a side that the two can work with
 RAFT_STRIDE = 8
+BEYOND = 1.0001  # of the largest motion: no colour changes by it
 STEPS, ZERO = 64, 2**15  # KITTI's fixed point: steps of 1/64 pixel, and the value of no motion
 PNG_OPTIONS = (
     *(cv2.IMWRITE_PNG_COMPRESSION, 6),
@@ -169,7 +170,12 @@ def flow_colours(flow: np.ndarray) -> np.ndarray:
     """
     from torchvision.utils import flow_to_image
 
-    return flow_to_image(torch.from_numpy(flow).permute(2, 0, 1)).permute(1, 2, 0).numpy()
+    # at the largest motion torchvision's rounding may take a channel below 0, which is 255 then;
+    # so a line that is not shown moves further
+    beyond = np.zeros_like(flow[:1])
+    beyond[..., 0] = np.linalg.norm(flow, axis=2).max() * BEYOND
+    shown = torch.from_numpy(np.concatenate([flow, beyond])).permute(2, 0, 1)
+    return flow_to_image(shown)[:, :-1].permute(1, 2, 0).numpy()
 
 
 def write_flow(path: Path, flow: np.ndarray) -> None:

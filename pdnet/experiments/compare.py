@@ -6,7 +6,6 @@ nothing is chosen on the clips that are scored.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from pdnet.base.files import copy, file_hash, value_hash, write_json, write_table, write_text
+from pdnet.base.files import copy, file_hash, write_json, write_table
 from pdnet.base.imports import code_hash
 from pdnet.base.parallel import progress
 from pdnet.config import FEATURES, LOOK_AT_FLOW, Config, method_configs
@@ -26,8 +25,8 @@ from pdnet.experiments.names import PREDICTIONS
 from pdnet.experiments.seeds import with_each_seed
 from pdnet.experiments.variants import (
     Flows,
-    known_under,
     network_to_score,
+    rows_once,
     track,
     train_once,
 )
@@ -118,7 +117,8 @@ def score_method(
 ) -> list[dict[str, Any]]:
     """A row per clip of what the checkpoint in `folder` scores, unless that is known already."""
     checkpoint = folder / "pdnet.safetensors"
-    by_flow = config.model.interaction in LOOK_AT_FLOW
+    interaction = config.model.interaction
+    by_flow = interaction in LOOK_AT_FLOW
     said = {
         "checkpoint": file_hash(checkpoint),
         "evaluate": config.evaluate.model_dump(mode="json"),
@@ -126,20 +126,17 @@ def score_method(
         "data": data_hash(places.data, SCORED_ON),
         "code": code_hash(*SCORING),
     }
-    key = value_hash(said)
-    known = known_under(folder / "scores.json", key)
-    if known is None:
+
+    def score() -> list[dict[str, Any]]:
         network = network_to_score(config, checkpoint, places.features)
         clips = read_tree(places.data).clips(config.evaluate.set)
-        of_clips = flows.of(config.evaluate.set)
-        rows = []
-        for clip in progress(clips, f"score {config.model.interaction}", unit="clip"):
+        of_clips, rows = flows.of(config.evaluate.set), []
+        for clip in progress(clips, f"score {interaction}", unit="clip"):
             segmenter = clip_segmenter(network, clip)
             rows.append({"clip": clip.name, **clip_values(segmenter, clip, of_clips, config)})
-        known = {"key": key, "rows": rows}
-        # not sorted: the order of a row's values is that of the tables' columns
-        write_text(folder / "scores.json", json.dumps(known))
-    return known["rows"]
+        return rows
+
+    return rows_once(folder / "scores.json", said, score)
 
 
 def clip_values(

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pdnet.base.files import file_hash, need, value_hash, write_table, write_text
+from pdnet.base.files import file_hash, need, value_hash, write_table
 from pdnet.base.imports import code_hash
 from pdnet.base.manifest import bring
 from pdnet.base.parallel import each
@@ -26,7 +26,7 @@ from pdnet.experiments.alive import oracle_row
 from pdnet.experiments.seeds import side_by_side
 from pdnet.experiments.study_measures import Rows, measure, measure_series, rounded
 from pdnet.experiments.study_tables import write_imbalance, write_summary
-from pdnet.experiments.variants import Flows, known_under, network_to_score, train_once
+from pdnet.experiments.variants import Flows, network_to_score, rows_once, train_once
 from pdnet.sample.cast_series import LEVELS, cast_series, series_units
 from pdnet.sources.clips import cast_clips
 from pdnet.sources.trees import Clips, composed
@@ -111,13 +111,13 @@ def score_once(config: Config, folder: Path, places: StudyFolders, flows: Flows)
         "data": [data_hash(root, SCORED_ON) for root in (places.data, places.series)],
         "code": code_hash("pdnet.experiments.study_measures"),
     }
-    key, note = value_hash(said), folder / "study.json"
-    if known_under(note, key) is None:
+
+    def score() -> Rows:
         network = network_to_score(config, checkpoint, places.features)
         rows = measure(network, places.data, config.evaluate, flows)
-        rows["imbalance"] = measure_series(network, places.series, config.evaluate)
-        # not sorted: the order of a row's values is that of the tables' columns
-        write_text(note, json.dumps({"key": key, "rows": rows}))
+        return rows | {"imbalance": measure_series(network, places.series, config.evaluate)}
+
+    rows_once(folder / "study.json", said, score)
 
 
 def write_study(configs: Configs, places: StudyFolders) -> list[str]:

@@ -8,7 +8,7 @@ seed or variant trains itself alone, and what only says how the work is done is 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -143,14 +143,30 @@ def train_once(
 def score_once(config: Config, name: str, *, folder: Path, places: Places, flows: Flows) -> Rows:
     """Scores the checkpoint in `folder` unless done with the same options, data and code."""
     checkpoint = folder / "pdnet.safetensors"
-    key = _score_key(config, name, checkpoint, places)
-    stored = known_under(folder / "scores.json", key)
-    if stored is None:
+    said = {
+        "checkpoint": file_hash(checkpoint),
+        "evaluate": config.evaluate.model_dump(mode="json"),
+        "data": data_hash(places.data, SCORED_ON),
+        "series": data_hash(places.series, SCORED_ON) if name in COMPARED else None,
+        "code": code_hash(*SCORING),
+    }
+
+    def score() -> Rows:
         network = network_to_score(config, checkpoint, places.features)
-        stored = {"key": key, "rows": measure(network, config, name, places=places, flows=flows)}
+        return measure(network, config, name, places=places, flows=flows)
+
+    return rows_once(folder / "scores.json", said, score)
+
+
+def rows_once(note: Path, said: Mapping[str, Any], score: Callable[[], Any]) -> Any:
+    """What `score` gives, from the note if it was written under the same values of `said`."""
+    key = value_hash(said)
+    known = known_under(note, key)
+    if known is None:
+        known = {"key": key, "rows": score()}
         # not sorted: the order of a row's values is that of the tables' columns
-        write_text(folder / "scores.json", json.dumps(stored))
-    return stored["rows"]
+        write_text(note, json.dumps(known))
+    return known["rows"]
 
 
 def network_to_score(config: Config, checkpoint: Path, features: Path) -> PDNet:
@@ -187,17 +203,6 @@ def measure(network: PDNet, config: Config, name: str, *, places: Places, flows:
             people=options.people,
         )
     return rows
-
-
-def _score_key(config: Config, name: str, checkpoint: Path, places: Places) -> str:
-    said = {
-        "checkpoint": file_hash(checkpoint),
-        "evaluate": config.evaluate.model_dump(mode="json"),
-        "data": data_hash(places.data, SCORED_ON),
-        "series": data_hash(places.series, SCORED_ON) if name in COMPARED else None,
-        "code": code_hash(*SCORING),
-    }
-    return value_hash(said)
 
 
 def known_under(note: Path, key: str) -> dict[str, Any] | None:

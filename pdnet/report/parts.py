@@ -151,8 +151,7 @@ def numbers(pixels: Mapping[str, PartPixels]) -> pd.DataFrame | str:
 def _parts(network: PDNet, frame: np.ndarray) -> Parts:
     """A frame's parts, whatever its reference."""
     image = frame_tensor(frame, input_shape(network.config, frame.shape[:2]))[None]
-    appearance, _ = network.encoder(network.encoder.normalise(image), False)
-    return network.decoupling(appearance)
+    return network.parts(network.encoder.normalise(image))
 
 
 @torch.inference_mode()

@@ -160,3 +160,13 @@ def test_colours_tell_direction_and_the_frames_largest_motion_is_saturated():
     assert left[0] < 10 and left[2] > 200
     assert up[2] > 240 and up[1] < 80
     assert np.abs(slow - (right + 255) / 2).max() <= 1
+
+
+def test_no_colour_wraps_where_a_frame_moves_most():
+    """The wheel's outermost colours lack one of red, green and blue; beyond 0 comes no 255."""
+    angles = np.linspace(0, 2 * np.pi, 3601)
+    for length in (0.3, 1.7, 40.1):
+        steps = length * np.stack([np.cos(angles), np.sin(angles)], 1).astype(np.float32)
+        # each is its frame's longest
+        least = [flow_colours(step[None, None]).min() for step in steps]
+        assert max(least) == 0
