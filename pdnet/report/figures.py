@@ -35,8 +35,6 @@ def save(figure: Figure, folder: Path | str | None, name: str, *, alt: str) -> H
         name: of the files.
         alt: what it shows in words, for who cannot see it.
     """
-    from IPython.display import HTML
-
     png, svg = io.BytesIO(), io.BytesIO()
     figure.savefig(png, format="png")
     if folder is not None:
@@ -47,7 +45,14 @@ def save(figure: Figure, folder: Path | str | None, name: str, *, alt: str) -> H
             write_atomically(
                 path, lambda temporary, content=content: temporary.write_bytes(content.getvalue())
             )
-    code, said = base64.b64encode(png.getvalue()).decode(), html.escape(alt, quote=True)
+    return picture(png.getvalue(), alt)
+
+
+def picture(png: bytes, alt: str) -> HTML:
+    """A PNG for the notebook, with what it shows in words."""
+    from IPython.display import HTML
+
+    code, said = base64.b64encode(png).decode(), html.escape(alt, quote=True)
     return HTML(f'<img alt="{said}" style="max-width: 100%" src="data:image/png;base64,{code}">')
 
 

@@ -22,6 +22,7 @@ PAGES = {
     "explore": ("One clip, two networks, every layer", "figures/explore/layers.png"),
     "failures": ("Where the network fails, and what failures share", "figures/failures/worst.png"),
     "ablations": ("Tables 3 to 5, the imbalance experiment", "figures/ablations/imbalance.png"),
+    "study": ("Recorded: whole trainings where looks cannot decide", "figures/study/scores.png"),
     "comparison": ("PDNet beside other interactions", "figures/comparison/frames.png"),
     "people": ("Clips and photographs beside public tools", "figures/people/frames.png"),
     # without a picture: it would be another each time

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from nbformat import NotebookNode
 
 UNDECLARED = ("runs",)  # notebooks whose pages differ from run to run
+RECORDED = ("study",)  # notebooks on what the repository holds, whatever the profile
 CUT_PICTURES = ("report", "ablations", "explore")  # notebooks that cut probabilities themselves
 WITH_WIDGETS = ("parts", "explore")  # notebooks that show pictures in place of widgets on a page
 # nbconvert's page without the scripts that it takes from other hosts (require.js, MathJax, mermaid,
@@ -149,8 +150,10 @@ def figure_folder(name: str) -> Path:
 
 def _job(config: Config, name: str) -> tuple[Path, Path, dict[str, Any]]:
     """Notebook, page and parameters."""
-    parameters: dict[str, Any] = {"profile": config.profile, "figures": str(figure_folder(name))}
-    if name != "runs":
+    parameters: dict[str, Any] = {"figures": str(figure_folder(name))}
+    if name not in RECORDED:
+        parameters["profile"] = config.profile
+    if name not in (*RECORDED, *UNDECLARED):
         parameters["set_name"] = config.evaluate.set
     if name in CUT_PICTURES:
         parameters["threshold"] = config.evaluate.threshold

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from bs4 import BeautifulSoup
 
 from pdnet.config import study_configs
 from pdnet.data.layout import read_tree
@@ -21,11 +22,12 @@ from pdnet.experiments.study import StudyFolders, run_study, trainings, write_st
 from pdnet.experiments.study_measures import EncoderHead
 from pdnet.experiments.study_tables import write_imbalance, write_summary
 from pdnet.experiments.true_motion import read_truth
+from pdnet.report.pages import execute
 from pdnet.report.study import write_figures
 from pdnet.report.study_examples import examples
 from pdnet.sample import cast_series
 from pdnet.stages.study import run
-from tests.helpers import TINY, small, write_params
+from tests.helpers import ROOT, TINY, small, write_params
 
 SMALL = {
     **TINY,
@@ -251,3 +253,19 @@ def test_the_tables_are_drawn(tmp_path):
 def test_a_study_without_a_table_is_named(tmp_path):
     with pytest.raises(InputError, match=r"clips\.csv"):
         write_figures(tmp_path)
+
+
+def test_the_page_shows_the_record(tmp_path):
+    recorded(tmp_path, 0.2)
+    write_summary(tmp_path, ["no-ipda", "spread"])
+    write_imbalance(tmp_path, ["no-ipda", "spread"])
+    (tmp_path / "conclusions.md").write_text("It **helps**.")
+    drawn = cv2.imencode(".png", np.full((8, 8, 3), 200, np.uint8))[1].tobytes()
+    (tmp_path / "examples.png").write_bytes(drawn)
+    shown = {"study": str(tmp_path), "figures": str(tmp_path / "figures")}
+    execute(ROOT / "notebooks/study.ipynb", tmp_path / "study.html", shown)
+    page = BeautifulSoup((tmp_path / "study.html").read_text(), "html.parser")
+    assert "helps" in page.text and "oracle: who moved, by true joints" in page.text
+    assert len(page.select("img")) == 5 and all(image["alt"] for image in page.select("img"))
+    names = sorted(file.stem for file in (tmp_path / "figures").glob("*.png"))
+    assert names == ["imbalance", "motion", "scores", "thresholds"]
