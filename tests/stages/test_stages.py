@@ -98,7 +98,8 @@ def project(tmp_path, monkeypatch) -> Path:
         "imbalance": {"levels": [0.0, 2.0], "frames": 11},
     }
     write_params(tmp_path / "params.yaml", **changes)
-    shutil.copytree(ROOT / "notebooks", tmp_path / "notebooks")
+    for name in ("notebooks", "docs/study"):
+        shutil.copytree(ROOT / name, tmp_path / name)
     monkeypatch.delenv("MLFLOW_TRACKING_URI")  # its runs alone are looked at
     monkeypatch.chdir(tmp_path)
     return tmp_path
