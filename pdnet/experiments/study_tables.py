@@ -36,6 +36,11 @@ SHARES = {
     "resting parts found": ("resting_found", "resting"),
     "figures taken for people": ("figures_taken", "figures"),
 }
+# likewise, with another clip's first frame as reference
+UNRELATED_SHARES = {
+    "people found then": SHARES["people found"],
+    "figures taken then": SHARES["figures taken for people"],
+}
 
 
 def write_summary(out: Path, order: list[str]) -> pd.DataFrame:
@@ -179,17 +184,21 @@ def _row(rows: pd.DataFrame, curves: pd.DataFrame) -> dict[str, str]:
 
 
 def _unrelated(rows: pd.DataFrame) -> dict[str, str]:
-    """J&F with another clip's first frame as reference, and what the right one is worth."""
+    """J&F with another clip's first frame as reference, what the right one is worth, and whom the
+    row takes for people then.
+    """
     column = f"unrelated {MEASURE}"
     if column not in rows or rows[column].isna().all():
         return {}
     own, other = clips_by_seeds(rows, MEASURE), clips_by_seeds(rows, column)
     difference, p_value = paired(own.mean(axis=1), other.mean(axis=1))
-    said = f"{difference:+.1f} (p = {p_value:.3f})"
-    return {
+    said = {
         "with an unrelated reference": f"{other.to_numpy().mean():.1f}",
-        "its own is worth": said,
+        "its own is worth": f"{difference:+.1f} (p = {p_value:.3f})",
     }
+    for title, (part, whole) in UNRELATED_SHARES.items():
+        said[title] = f"{100 * rows[f'unrelated {part}'].sum() / max(rows[whole].sum(), 1):.1f}"
+    return said
 
 
 def clips_by_seeds(rows: pd.DataFrame, column: str) -> pd.DataFrame:

@@ -185,6 +185,7 @@ def recorded(folder, gain: float):
                 values = {"J": score, "F": score, "J&F": score, "head J&F": 0.4, **counts}
                 if variant == "spread":
                     values |= {"unrelated J&F": 0.4, "correlation": 0.7}
+                    values |= {"unrelated people_found": 55, "unrelated figures_taken": 60}
                 rows.append(row | values | {"calibration_error": 0.1})
                 curves += [row | {"threshold": t, "J": score + t / 100} for t in (0.4, 0.5)]
     pd.DataFrame(rows).to_csv(folder / "clips.csv", index=False)
@@ -223,6 +224,7 @@ def test_the_summary_says_what_is_better_and_by_how_much(tmp_path, gain):
     assert (float(row["p (Holm)"]) < 0.001) == (gain > 0)
     assert float(row["its own is worth"].split()[0]) == pytest.approx(100 * gain, abs=0.5)
     assert float(row["told apart (AUC)"]) == pytest.approx(1.0 if gain else 0.5, abs=0.03)
+    assert row["people found then"] == "55.0" and row["figures taken then"] == "75.0"
     assert row["resting parts found"] == "40.0" and row["figures taken for people"] == "25.0"
     assert row["J, best threshold"].endswith("(0.50)")
     assert table.loc["oracle: who moved, by true joints", "J&F"] == "90.0"
