@@ -48,12 +48,13 @@ def save(figure: Figure, folder: Path | str | None, name: str, *, alt: str) -> H
     return picture(png.getvalue(), alt)
 
 
-def picture(png: bytes, alt: str) -> HTML:
-    """A PNG for the notebook, with what it shows in words."""
+def picture(content: bytes, alt: str, kind: str = "png") -> HTML:
+    """A picture's file for the notebook, with what it shows in words."""
     from IPython.display import HTML
 
-    code, said = base64.b64encode(png).decode(), html.escape(alt, quote=True)
-    return HTML(f'<img alt="{said}" style="max-width: 100%" src="data:image/png;base64,{code}">')
+    code, said = base64.b64encode(content).decode(), html.escape(alt, quote=True)
+    shown = f"data:image/{kind};base64,{code}"
+    return HTML(f'<img alt="{said}" style="max-width: 100%" src="{shown}">')
 
 
 def say(value: Any) -> Any:

@@ -13,9 +13,8 @@ from pdnet.config import CASTS, CHECKPOINT, STUDY_WORK
 from pdnet.data.layout import read_tree
 from pdnet.errors import InputError
 from pdnet.experiments.study import StudyFolders, run_study
-from pdnet.report.figures import save
 from pdnet.report.study import write_figures
-from pdnet.report.study_examples import ALT, examples
+from pdnet.report.study_examples import EXAMPLES, examples, write_examples
 
 SHOWN = ("no-ipda", "full", "ours")  # rows whose masks are drawn
 EVERY = 6  # of the evaluated casts one is drawn
@@ -51,4 +50,4 @@ def _draw_examples(places: StudyFolders) -> None:
     if all(trained.values()):
         checkpoints = {name: notes[0].with_name(CHECKPOINT.name) for name, notes in trained.items()}
         clips = read_tree(places.data).clips("val")[::EVERY]
-        save(examples(checkpoints, clips), places.out, "examples", alt=ALT)
+        write_examples(examples(checkpoints, clips), places.out / EXAMPLES)

@@ -24,7 +24,7 @@ from pdnet.experiments.study_tables import write_imbalance, write_summary
 from pdnet.experiments.true_motion import read_truth
 from pdnet.report.pages import execute
 from pdnet.report.study import write_figures
-from pdnet.report.study_examples import examples
+from pdnet.report.study_examples import EXAMPLES, examples, write_examples
 from pdnet.sample import cast_series
 from pdnet.stages.study import run
 from tests.helpers import ROOT, TINY, small, write_params
@@ -97,7 +97,7 @@ def test_what_is_recorded_stays_word_by_word(places, params, tmp_path):
     assert write_study(study_configs(changed), elsewhere) == ["ours 1", "ours 2"]
 
 
-def test_casts_are_drawn_with_what_rows_see_and_how_parts_moved(places, params):
+def test_casts_are_drawn_with_what_rows_see_and_how_parts_moved(places, params, tmp_path):
     clips = read_tree(places.data).clips("val")
     of_rows = {name: places.work / name / "1" / "pdnet.safetensors" for name in ("no-ipda", "ours")}
     figure = examples(of_rows, clips)
@@ -110,8 +110,12 @@ def test_casts_are_drawn_with_what_rows_see_and_how_parts_moved(places, params):
         assert not np.array_equal(drawn[2], drawn[3]), "two networks see the same"
         truth = read_truth(clip)
         steps = truth.steps(clip.scored_frames()[-1])[truth.alive]
-        arrows = row[-1].collections[0]
+        arrows = row[-1].collections[1]
         assert len(arrows.U) == (np.linalg.norm(steps, axis=-1) >= MOVING).sum() > 0
+        # an arrow out of the frame does not widen it
+        assert row[-1].get_xlim() == row[0].get_xlim()
+    write_examples(figure, tmp_path / EXAMPLES)
+    assert cv2.imread(str(tmp_path / EXAMPLES)).std() > 10
     only = examples({"no-ipda": of_rows["no-ipda"]}, clips[:1])
     assert len(only.axes) == 3
 
@@ -262,8 +266,7 @@ def test_the_page_shows_the_record(tmp_path):
     write_summary(tmp_path, ["no-ipda", "spread"])
     write_imbalance(tmp_path, ["no-ipda", "spread"])
     (tmp_path / "conclusions.md").write_text("It **helps**.")
-    drawn = cv2.imencode(".png", np.full((8, 8, 3), 200, np.uint8))[1].tobytes()
-    (tmp_path / "examples.png").write_bytes(drawn)
+    cv2.imwrite(str(tmp_path / EXAMPLES), np.full((8, 8, 3), 200, np.uint8))
     shown = {"study": str(tmp_path), "figures": str(tmp_path / "figures")}
     execute(ROOT / "notebooks/study.ipynb", tmp_path / "study.html", shown)
     page = BeautifulSoup((tmp_path / "study.html").read_text(), "html.parser")
