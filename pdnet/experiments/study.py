@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pdnet.base.files import file_hash, need, value_hash, write_table
+from pdnet.base.files import file_hash, need, value_hash, write_table, write_text
 from pdnet.base.imports import code_hash
 from pdnet.base.manifest import bring
 from pdnet.base.parallel import each
@@ -35,6 +35,7 @@ from pdnet.training.state import WATCHING
 Configs = Mapping[str, Mapping[int, Config]]  # row -> seed -> parameters
 Training = tuple[str, int, Config]  # row, seed, parameters
 MEASURED = ("clips", "curves", "members", "imbalance")  # a table each
+PARAMETERS = "parameters.txt"  # of what was trained and scored in a folder
 TRAININGS = "trainings.csv"  # which trainings the tables hold, by parameters and checkpoint
 
 
@@ -97,9 +98,11 @@ def render(config: Config, places: StudyFolders) -> None:
 def _train_and_score(training: Training, *, places: StudyFolders, flows: Flows) -> None:
     name, seed, config = training
     folder = places.work / name / str(seed)
+    (folder / PARAMETERS).unlink(missing_ok=True)  # it is there when the rest is theirs
     how = {"run_name": f"{name} {seed}", "parent": None, "features": places.features}
     train_once(config, places.data, folder, **how)
     score_once(config, folder, places, flows)
+    write_text(folder / PARAMETERS, parameters_hash(config))
 
 
 def score_once(config: Config, folder: Path, places: StudyFolders, flows: Flows) -> None:
@@ -132,8 +135,8 @@ def write_study(configs: Configs, places: StudyFolders) -> list[str]:
     tables: dict[str, list[Mapping[str, Any]]] = {kind: [] for kind in MEASURED}
     held, missing = [], []
     for name, seed, config in trainings(configs):
-        known = _here(places.work / name / str(seed))
         said = {"variant": name, "seed": str(seed), "parameters": parameters_hash(config)}
+        known = _here(places.work / name / str(seed), said["parameters"])
         if known is None:
             known = recorded.get(tuple(said.values()))
         if known is None:
@@ -159,12 +162,15 @@ def parameters_hash(config: Config) -> str:
     return value_hash({**said, "seed": config.seed})[:16]
 
 
-def _here(folder: Path) -> tuple[str, Rows] | None:
-    """A training's checkpoint, as SHA-256, and rows, if it was done in this folder."""
-    note = folder / "study.json"
-    if not note.is_file():
+def _here(folder: Path, parameters: str) -> tuple[str, Rows] | None:
+    """A training's checkpoint, as SHA-256, and rows, if it was done in this folder with these
+    parameters.
+    """
+    known = folder / PARAMETERS
+    if not known.is_file() or known.read_text() != parameters:
         return None
-    return file_hash(folder / "pdnet.safetensors"), json.loads(note.read_text())["rows"]
+    rows = json.loads((folder / "study.json").read_text())["rows"]
+    return file_hash(folder / "pdnet.safetensors"), rows
 
 
 def _recorded(out: Path) -> dict[tuple[str, str, str], tuple[str, Rows]]:

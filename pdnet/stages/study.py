@@ -12,7 +12,7 @@ from pdnet.base.lock import only_writer
 from pdnet.config import CASTS, CHECKPOINT, STUDY_WORK
 from pdnet.data.layout import read_tree
 from pdnet.errors import InputError
-from pdnet.experiments.study import StudyFolders, run_study
+from pdnet.experiments.study import PARAMETERS, StudyFolders, run_study
 from pdnet.report.study import write_figures
 from pdnet.report.study_examples import EXAMPLES, examples, write_examples
 
@@ -46,7 +46,7 @@ def run(params: Path, out: Path, shard: str = "1/1", rows: Sequence[str] = ()) -
 
 def _draw_examples(places: StudyFolders) -> None:
     """`examples`, if a training of each row that it shows is here; else it stays as recorded."""
-    trained = {name: sorted((places.work / name).glob("*/study.json")) for name in SHOWN}
+    trained = {name: sorted((places.work / name).glob(f"*/{PARAMETERS}")) for name in SHOWN}
     if all(trained.values()):
         checkpoints = {name: notes[0].with_name(CHECKPOINT.name) for name, notes in trained.items()}
         clips = read_tree(places.data).clips("val")[::EVERY]

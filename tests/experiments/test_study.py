@@ -91,10 +91,11 @@ def test_what_is_recorded_stays_word_by_word(places, params, tmp_path):
     shutil.copytree(places.work / "no-ipda", tmp_path / "no-ipda")
     assert write_study(study_configs(params), elsewhere) == []
     assert {file: file.read_bytes() for file in sorted(places.out.glob("*.*"))} == recorded
-    # with other parameters it is no record of these
+    # what was trained, or is recorded, with other parameters is none of these
     changed = write_params(tmp_path / "changed.yaml", **{**SMALL, "train.lr_video_heads": 0.5})
     elsewhere = replace(elsewhere, out=shutil.copytree(places.out, tmp_path / "out"))
-    assert write_study(study_configs(changed), elsewhere) == ["ours 1", "ours 2"]
+    missing = write_study(study_configs(changed), elsewhere)
+    assert missing == ["no-ipda 1", "no-ipda 2", "ours 1", "ours 2"]
 
 
 def test_casts_are_drawn_with_what_rows_see_and_how_parts_moved(places, params, tmp_path):
