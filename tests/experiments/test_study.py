@@ -49,10 +49,12 @@ def places(tmp_path_factory) -> StudyFolders:
 
 
 @pytest.fixture(scope="module")
-def params(places) -> Path:
+def params(places, tracking_store) -> Path:
     """The parameters of a study that two machines have done, one after the other."""
     params = write_params(places.data.with_name("params.yaml"), **SMALL)
     with pytest.MonkeyPatch.context() as patched:
+        # a module's fixture comes before `own_tracking`
+        patched.setenv("MLFLOW_TRACKING_URI", tracking_store)
         patched.setattr(cast_series, "SCENES", 2)
         patched.setattr(study, "LEVELS", (0.0, 1.0))
         assert run_study(params, places, (1, 2)) == ["no-ipda 2", "ours 2"]
