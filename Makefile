@@ -10,13 +10,18 @@ TOOLS := build/tools
 SMOKE := $(CURDIR)/build/smoke
 SET := import sys; from dvc.utils.hydra import apply_overrides; apply_overrides('params.yaml', sys.argv[1:])
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+# the kernels of dvc.yaml, so that a training can be repeated bit by bit
+FIXED := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_CBWR=AVX2
+# trainings that go on from the first one for people; of DAVIS's clips, crowds twice, and less of what people ride
+TUNED := --set train.start=models/people/start.safetensors --set train.epochs=8
+CLIPS := breakdance: 2.0, breakdance-flare: 2.0, horsejump-high: 0.5, motocross-jump: 0.5, soapbox: 0.5
 # nobody is told what is done here; MLflow's and Hugging Face's names for it
 export MLFLOW_DISABLE_TELEMETRY ?= true
 export DO_NOT_TRACK ?= true
 # set-up leaves it to the first import to compile a module: without this every process would
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup repro smoke study experiments verify test test-ui attack lint ui lab app bench lock audit clean
+.PHONY: help setup repro smoke study people experiments verify test test-ui attack lint ui lab app bench lock audit clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -60,8 +65,22 @@ smoke: $(STAMP)  ## every stage with the profile `tiny`, in a copy of the files 
 	cd $(SMOKE) && PYTHONPATH=$(SMOKE) dvc repro && dvc metrics show
 
 study: $(STAMP)  ## the study of motion: whole trainings on casts, hours; it can be stopped and goes on; ARGS="--shard 1/2"
-	@# the kernels of dvc.yaml, so that it can be repeated bit by bit
-	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_CBWR=AVX2 $(BIN)/pdnet study $(ARGS)
+	$(FIXED) $(BIN)/pdnet study $(ARGS)
+
+people: $(STAMP)  ## the network for real footage from its data, hours: DATA=/path/to/trees (docs/people.md)
+	@test -d "$(DATA)" || { echo "error: DATA=/path/to/trees says where the folders people and davis2016_people are"; exit 2; }
+	dvc exp run -S profile=people -S "data.root=$(DATA)" train
+	pdnet ship models/pdnet.safetensors -o models/people/start.safetensors --side 288 $(PEOPLE_NOTES)
+	$(FIXED) pdnet train --out models/people/photographs $(TUNED) --set 'model.input_size=[320, 320]' \
+		--set train.steps_per_epoch=30 --set train.image_run=5 --set train.lr_image=0.00012 \
+		--set train.lr_video_backbone=0.00012 --set train.lr_video_heads=0.0004 --set train.zoom=0.7 \
+		--set 'train.sample_weights={voc: 2.5, ccp: 0.5, $(CLIPS)}'
+	$(FIXED) pdnet train --out models/people/clips $(TUNED) --set 'model.input_size=[288, 288]' \
+		--set train.steps_per_epoch=75 --set train.image_run=1 --set train.lr_image=0.0001 \
+		--set train.lr_video_backbone=0.0001 --set train.lr_video_heads=0.00033 --set train.zoom=0.8 \
+		--set 'train.sample_weights={voc: 2.0, ccp: 0.6, $(CLIPS)}'
+	pdnet ship models/people/start.safetensors models/people/photographs/pdnet.safetensors \
+		models/people/clips/pdnet.safetensors -o models/people/people.safetensors --side 288 $(PEOPLE_NOTES)
 
 experiments: $(STAMP)  ## dvc exp show without columns of hashes; ARGS="--only-changed" and other options
 	@dvc exp show --no-pager --drop '([^:]+/[^:]+|params.yaml|notebooks|pdnet|pipelines)$$' $(ARGS)

@@ -397,6 +397,20 @@ def segment(
             "(reference); without it the checkpoint's note, else all."
         ),
     ] = None,
+    look: Annotated[
+        Optional[str],
+        typer.Option(
+            help="At whole frames (whole), or at where people were one frame before (near: finer "
+            "and faster); without it the checkpoint's note, else whole."
+        ),
+    ] = None,
+    stills: Annotated[
+        bool,
+        typer.Option(
+            help="The pictures of a folder are no film: each by itself, everybody in it, with more "
+            "care and time."
+        ),
+    ] = False,
     overlay: Annotated[bool, typer.Option(help="Also write overlay.mp4.")] = False,
 ) -> None:
     """Find the people in your own video: one 0/255 mask per frame.
@@ -429,6 +443,8 @@ def segment(
         network=network,
         threshold=cutting.threshold if threshold is None else threshold,
         people=people or cutting.people,
+        look=look or cutting.look,
+        stills=stills,
         overlay=overlay,
     )
     print(f"{count} masks in {folder}")
@@ -439,7 +455,14 @@ def segment(
 @app.command()
 @one_line_errors
 def ship(
-    checkpoint: Annotated[Path, typer.Argument(help="A trained network.")],
+    checkpoints: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="CHECKPOINT...",
+            help="A trained network, or several trainings that went on from one: the mean of their "
+            "weights.",
+        ),
+    ],
     *,
     out: Annotated[Path, typer.Option("--out", "-o", help="File in half precision.")],
     note: Annotated[
@@ -462,7 +485,7 @@ def ship(
     from pdnet.inference.shipped import read_notes
     from pdnet.inference.shipped import ship as write
 
-    size = write(checkpoint, out, read_notes(note or []), side=side)
+    size = write(checkpoints, out, read_notes(note or []), side=side)
     print(f"{out}: {size / 1e6:.2f} MB")
 
 

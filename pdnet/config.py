@@ -261,7 +261,7 @@ class TrainConfig(Section):
     late_factor: float = Field(0.5, gt=0, le=1)
     late_epoch: int = Field(6, ge=0, le=10_000)
     clip_gradient: float | None = Field(None, gt=0, le=1e9)
-    start: Place | None = None  # a checkpoint whose encoder is taken over
+    start: Place | None = None  # a checkpoint to go on from; of a frozen encoder that alone
     # only IPDA, fusion and head learn; for short ablations on one encoder
     freeze_encoder: bool = False
     optimiser: Literal["sgd", "adamw"] = "sgd"
@@ -302,11 +302,20 @@ class EvaluateConfig(Section):
     threshold: float = Field(0.5, gt=0, lt=1)
     # whose mask: all people, the largest, or those connected to the first frame's largest
     people: Literal["all", "largest", "reference"] = "all"
+    # at each whole frame, or at where they were one frame before
+    look: Literal["whole", "near"] = "whole"
     set: Literal["train", "val"] = "val"
     include_first_last: bool = False
     reference: Literal["first", "first+previous_k", "random", "every_n"] = "first"
     reference_k: int = Field(5, ge=1, le=1000)
     fps_frames: int = Field(20, ge=3, le=10_000)
+
+    @field_validator("reference")
+    @classmethod
+    def _near_the_first(cls, reference: str, info: Info) -> str:
+        if reference != "first" and info.data.get("look") == "near":
+            raise ValueError("only 'first' goes with evaluate.look: near")
+        return reference
 
 
 class ReportConfig(Section):

@@ -13,15 +13,21 @@ STRIDE = 32  # of the backbone's deepest map
 MOST_ELONGATED = 4  # times the short side; a longer frame loses its aspect
 
 
-def input_shape(config: ModelConfig, frame: tuple[int, int]) -> tuple[int, int]:
+def input_shape(
+    config: ModelConfig, frame: tuple[int, int], *, scale: float = 1.0
+) -> tuple[int, int]:
     """(H, W) of the network's input for a frame of (height, width) pixels.
 
     With `fit: stretch` it is `input_size` whatever the frame's aspect; with `aspect` the short side
-    is that of `input_size` and the long side follows the frame, both multiples of 32.
+    is that of `input_size` and the long side follows the frame, both multiples of 32. A `scale`
+    other than 1 enlarges or shrinks `input_size` before.
     """
+    wanted = config.input_size
+    if scale != 1:
+        wanted = tuple(max(1, round(scale * side / STRIDE)) * STRIDE for side in wanted)
     if config.fit == "stretch":
-        return config.input_size
-    short, least = min(config.input_size), min(frame)
+        return wanted
+    short, least = min(wanted), min(frame)
     sides = (STRIDE * round(short * side / least / STRIDE) for side in frame)
     height, width = (min(max(short, side), MOST_ELONGATED * short) for side in sides)
     return height, width

@@ -155,10 +155,16 @@ def write_study(configs: Configs, places: StudyFolders) -> list[str]:
 
 
 def parameters_hash(config: Config) -> str:
-    """Of what a training's numbers depend on beside code: 16 hex digits."""
-    groups = ("data", "preprocess", "model", "loss", "evaluate")
-    said = {name: getattr(config, name).model_dump(mode="json") for name in groups}
-    said["train"] = config.train.model_dump(mode="json", exclude=set(WATCHING))
+    """Of what a training's numbers depend on beside code: 16 hex digits.
+
+    Defaults are left out: a parameter that the project gets later, and that is off, leaves what was
+    recorded valid. Whoever changes a default changes what a record means, and records anew.
+    """
+    groups = ("data", "preprocess", "model", "loss", "train", "evaluate")
+    how = {"mode": "json", "exclude_defaults": True}
+    said = {name: getattr(config, name).model_dump(**how) for name in groups}
+    for watching in WATCHING:
+        said["train"].pop(watching, None)
     return value_hash({**said, "seed": config.seed})[:16]
 
 

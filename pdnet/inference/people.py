@@ -159,8 +159,8 @@ def masks(
 ) -> Iterator[tuple[Seen, np.ndarray]]:
     """Frames of a clip with the masks that are scored and shown, (H, W) bool.
 
-    To follow a person every frame up to the last wanted one is gone through, and only the wanted
-    ones are given: which mask a frame has does not depend on who asks for it.
+    To follow a person, or to look from near, every frame up to the last wanted one is gone through,
+    and only the wanted ones are given: which mask a frame has does not depend on who asks for it.
 
     Args:
         segmenter: where the references come from: this clip, or an unrelated one.
@@ -170,7 +170,7 @@ def masks(
     """
     wanted = clip.frames if stems is None else tuple(stems)
     gone_through = wanted
-    if people == "reference" and wanted:
+    if (people == "reference" or segmenter.in_order) and wanted:
         gone_through = clip.frames[: clip.frames.index(wanted[-1]) + 1]
     cut = Cutter(people, threshold=threshold)
     for seen in walk(segmenter, clip, gone_through):

@@ -11,8 +11,8 @@ from pdnet.base.files import write_image
 from pdnet.base.parallel import progress
 from pdnet.config import EvaluateConfig
 from pdnet.data.layout import Clip
+from pdnet.inference.near import clip_segmenter_of
 from pdnet.inference.people import masks
-from pdnet.inference.segment import clip_segmenter
 from pdnet.model import PDNet
 
 
@@ -30,9 +30,9 @@ def predict_clips(
     """Writes `<clip>/<frame>.png`, 0/255 at the frame's size; threshold on the native-size
     probability, and of its pieces the people that `options.people` means.
     """
-    how = {"policy": options.reference, "k": options.reference_k, "seed": seed}
     cut = {"threshold": options.threshold, "people": options.people}
     for clip in progress(clips, "predict", unit="clip"):
-        for seen, mask in masks(clip_segmenter(network, clip, **how), clip, **cut):
+        segmenter = clip_segmenter_of(network, clip, options, seed=seed)
+        for seen, mask in masks(segmenter, clip, **cut):
             grey = np.where(mask, 255, 0).astype(np.uint8)
             write_image(out / clip.name / f"{seen.stem}.png", grey)

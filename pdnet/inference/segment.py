@@ -75,6 +75,9 @@ def reference_indices(
 class ClipSegmenter:
     """Segments the frames of one clip.
 
+    Attributes:
+        in_order: what it says of a frame depends on the frames that it was asked before.
+
     Args:
         network: in evaluation mode.
         read: index -> frame (H, W, 3) uint8 RGB.
@@ -82,7 +85,10 @@ class ClipSegmenter:
         policy, k, seed: see `reference_indices`.
         flow: index -> optical flow (h, w, 2) of a frame, in any resolution; for a network that
             looks at it.
+        scale: of the input, see `input_shape`.
     """
+
+    in_order = False
 
     def __init__(
         self,
@@ -94,21 +100,25 @@ class ClipSegmenter:
         k: int = 5,
         seed: int = 0,
         flow: Callable[[int], np.ndarray] | None = None,
+        scale: float = 1.0,
     ) -> None:
         if network.looks_at == "flow" and flow is None:
             raise InputError(
                 f"the network with the interaction '{network.config.interaction}' looks at optical "
                 "flow, which is only there for the clips of a data set (stage `flow`)"
             )
-        self.flow = flow
+        self.flow, self.scale = flow, scale
         self.network, self.read, self.count = network, read, count
         self.policy, self.k, self.seed = policy, k, seed
         self.device = next(network.parameters()).device
         # least recently used first
         self._memories: OrderedDict[int, Memory | References | None] = OrderedDict()
 
+    def _shape(self, frame: np.ndarray) -> tuple[int, int]:
+        return input_shape(self.network.config, frame.shape[:2], scale=self.scale)
+
     def _input(self, frame: np.ndarray) -> Tensor:
-        size = input_shape(self.network.config, frame.shape[:2])
+        size = self._shape(frame)
         image = frame_tensor(frame, size)[None].to(self.device)
         return self.network.encoder.normalise(image)
 
@@ -137,7 +147,7 @@ class ClipSegmenter:
         """The flow's colours as the network takes them; None where they are not looked at."""
         if self.network.looks_at != "flow":
             return None
-        size = input_shape(self.network.config, frame.shape[:2])
+        size = self._shape(frame)
         flow = self.flow(index)
         grown = np.array([size[1] / flow.shape[1], size[0] / flow.shape[0]], np.float32)
         image = image_tensor(flow_colours(resized(flow, size) * grown))[None].to(self.device)

@@ -9,8 +9,8 @@ import numpy as np
 
 from pdnet.config import EvaluateConfig
 from pdnet.errors import InputError
+from pdnet.inference.near import segmenter_of
 from pdnet.inference.people import Cutter
-from pdnet.inference.segment import ClipSegmenter
 from pdnet.inference.shipped import cutting_of
 from pdnet.model import PDNet
 from pdnet.model.checkpoint import load_network, read_header
@@ -46,7 +46,8 @@ class ClipModel:
                 f"frames are {frames.shape} {frames.dtype}; expected (N, H, W, 3) uint8 RGB"
             )
         cut = Cutter(self.cutting.people, threshold=self.cutting.threshold)
-        segmenter = ClipSegmenter(self.network, lambda index: frames[index], len(frames))
+        how = {"look": self.cutting.look, "people": self.cutting.people}
+        segmenter = segmenter_of(self.network, lambda index: frames[index], len(frames), **how)
         masks = np.stack([cut.mask(found.probability) for found in segmenter])
         return masks.astype(np.uint8) * 255
 

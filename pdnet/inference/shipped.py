@@ -15,7 +15,7 @@ from pdnet.base.origin import git_commit
 from pdnet.base.parameters_file import shown
 from pdnet.config import CHECKPOINT, EvaluateConfig, checked
 from pdnet.errors import InputError
-from pdnet.model.checkpoint import load_network, packed, read_header
+from pdnet.model.checkpoint import load_mean, packed, read_header
 
 WEIGHTS = Path(__file__).parent.parent / "weights"
 # trained on photographs and clips of real people, whose terms it inherits; or on what is free of
@@ -23,7 +23,11 @@ WEIGHTS = Path(__file__).parent.parent / "weights"
 PEOPLE, FREE = "people", "free"
 MOST_BYTES = 10_000_000  # of a shipped file: a clone and a wheel carry it
 REQUIRED = ("data", "terms")  # notes without which nobody may use it
-CUTTING = ("threshold", "people")  # what the note `segment` may hold, as `evaluate` has them
+CUTTING = (
+    "threshold",
+    "people",
+    "look",
+)  # what the note `segment` may hold, as `evaluate` has them
 
 
 def shipped(name: str = PEOPLE) -> Path:
@@ -68,7 +72,7 @@ def terms_of(about: Mapping[str, Any]) -> str:
 
 def cutting_of(about: Mapping[str, Any], where: Path) -> EvaluateConfig:
     """How a checkpoint's probabilities become masks: the note `segment` in its header, which was
-    chosen on validation clips, else the defaults. Only threshold and people are of use.
+    chosen on validation clips, else the defaults. Only threshold, people and look are of use.
 
     Raises:
         InputError: the note holds something else.
@@ -76,8 +80,7 @@ def cutting_of(about: Mapping[str, Any], where: Path) -> EvaluateConfig:
     values = about.get("segment", {})
     if not isinstance(values, dict) or not set(values) <= set(CUTTING):
         raise InputError(
-            f"{where}: its note 'segment' is {shown(repr(values))}; expected "
-            f"{' and '.join(CUTTING)}"
+            f"{where}: its note 'segment' is {shown(repr(values))}; expected {', '.join(CUTTING)}"
         )
     try:
         return checked("evaluate", **values)
@@ -107,11 +110,14 @@ def read_notes(given: Sequence[str]) -> dict[str, Any]:
     return notes
 
 
-def ship(checkpoint: Path, out: Path, notes: Mapping[str, Any], *, side: int | None = None) -> int:
+def ship(
+    checkpoints: Sequence[Path], out: Path, notes: Mapping[str, Any], *, side: int | None = None
+) -> int:
     """Writes a checkpoint in half precision, fit to be shipped.
 
     Args:
-        checkpoint: of a trained network; its notes are kept.
+        checkpoints: of a trained network, or of several whose mean it is; the first one's notes are
+            kept.
         out: a .safetensors file; replaced.
         notes: more of them: `data` (which data sets), `terms`, `segment`, figures. `commit` is
             that of the working tree unless it is given.
@@ -122,9 +128,10 @@ def ship(checkpoint: Path, out: Path, notes: Mapping[str, Any], *, side: int | N
         its bytes.
 
     Raises:
-        InputError: see `load_network`; no such `side`; a required note is missing, or the file
+        InputError: see `load_mean`; no such `side`; a required note is missing, or the file
             would be larger than `MOST_BYTES`. Nothing is written then.
     """
+    checkpoint = checkpoints[0]
     about = read_header(checkpoint)
     kept = {key: value for key, value in about.items() if key not in ("format", "model", "weights")}
     every = {"commit": git_commit(), **kept, **notes}
@@ -135,7 +142,7 @@ def ship(checkpoint: Path, out: Path, notes: Mapping[str, Any], *, side: int | N
             f"{missing[0]}=..., so that everybody knows what the network may be used for"
         )
     cutting_of(every, checkpoint)
-    network = load_network(checkpoint)
+    network = load_mean(checkpoints)
     if side is not None:
         model = {**network.config.model_dump(), "input_size": (side, side)}
         network.config = checked("model", **model)

@@ -20,10 +20,10 @@ from pdnet.config import EvaluateConfig
 from pdnet.data.images import read_frame, read_mask
 from pdnet.data.layout import Clip, Tree
 from pdnet.errors import InputError
+from pdnet.inference.near import segmenter_of
 from pdnet.inference.peers import PeerNetwork
 from pdnet.inference.people import Cutter
 from pdnet.inference.score import MEANS
-from pdnet.inference.segment import ClipSegmenter
 from pdnet.metrics.region_contour import ClipScore, frame_scores
 from pdnet.model import PDNet
 
@@ -38,7 +38,8 @@ def our_way(network: PDNet, options: EvaluateConfig) -> Begin:
     """A network of ours, with the first frame as reference, as `pdnet segment` goes about it."""
 
     def begin(first: np.ndarray) -> Masks:
-        segmenter = ClipSegmenter(network, lambda _: first, 1)
+        how = {"look": options.look, "people": options.people}
+        segmenter = segmenter_of(network, lambda _: first, 1, **how)
         cut = Cutter(options.people, threshold=options.threshold)
         return lambda frame: cut.mask(segmenter.segment(0, frame).probability)
 

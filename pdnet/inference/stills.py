@@ -13,15 +13,30 @@ from pdnet.metrics.region_contour import region_similarity
 from pdnet.model import PDNet
 
 Pair = tuple[Path, Path]
+SCALES = (1.1, 1.3)  # of the input, at which a picture is looked at with care
 
 
 def still_mask(network: PDNet, frame: np.ndarray, threshold: float) -> np.ndarray:
     """(H, W) bool mask of everybody in a (H, W, 3) uint8 RGB picture: it is its own reference, and
     nothing in it moves.
     """
+    return _probability(network, frame) > threshold
+
+
+def careful_mask(network: PDNet, frame: np.ndarray, threshold: float) -> np.ndarray:
+    """The same from the mean of four looks: in two sizes, as it is and mirrored."""
+    found = []
+    for scale in SCALES:
+        found.append(_probability(network, frame, scale))
+        mirrored = np.ascontiguousarray(frame[:, ::-1])
+        found.append(_probability(network, mirrored, scale)[:, ::-1])
+    return np.mean(found, axis=0) > threshold
+
+
+def _probability(network: PDNet, frame: np.ndarray, scale: float = 1.0) -> np.ndarray:
     rest = np.zeros((*frame.shape[:2], 2), np.float32)
-    segmenter = ClipSegmenter(network, lambda _: frame, 1, flow=lambda _: rest)
-    return segmenter.segment(0, frame).probability > threshold
+    how = {"flow": lambda _: rest, "scale": scale}
+    return ClipSegmenter(network, lambda _: frame, 1, **how).segment(0, frame).probability
 
 
 def image_scores(network: PDNet, pairs: Sequence[Pair], threshold: float) -> list[float]:

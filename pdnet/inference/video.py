@@ -21,8 +21,9 @@ from pdnet.data.layout import IMAGE_SUFFIXES, images_by_stem, twins
 from pdnet.data.overlays import overlay_mask
 from pdnet.errors import InputError
 from pdnet.inference.mask_folder import OVERLAY, MaskFolder
+from pdnet.inference.near import segmenter_of
 from pdnet.inference.people import Cutter
-from pdnet.inference.segment import ClipSegmenter
+from pdnet.inference.stills import careful_mask
 from pdnet.model import PDNet
 
 FRAME_SUFFIXES = (*IMAGE_SUFFIXES, ".bmp")
@@ -108,6 +109,8 @@ def segment_video(
     network: PDNet,
     threshold: float = 0.5,
     people: str = "all",
+    look: str = "whole",
+    stills: bool = False,
     overlay: bool = False,
 ) -> tuple[int, int | None]:
     """Writes a mask per frame, with the first frame as reference; memory stays bounded on any
@@ -121,15 +124,18 @@ def segment_video(
         network: trained, in evaluation mode, on its device.
         threshold: in 0..1, on the probability at native size.
         people: whose masks, see `inference.people.Cutter`.
+        look: at each whole frame or from near, see `inference.near`.
+        stills: the input is no film: `inference.stills.careful_mask` of each picture, in which
+            `people` and `look` have no say.
         overlay: also write a video with the masks on the frames.
 
     Returns:
         the number of frames, and how many the input announces (None where it does not).
 
     Raises:
-        InputError: no such `threshold` or `people`; an input that cannot be read; `out` overlaps
-            it, is in use, or holds files that are no earlier run's. Nothing is written then, but
-            the masks before a damaged frame.
+        InputError: no such `threshold`, `people` or `look`; an input that cannot be read; `out`
+            overlaps it, is in use, or holds files that are no earlier run's. Nothing is written
+            then, but the masks before a damaged frame.
     """
     if not 0 <= threshold <= 1:
         raise InputError(f"--threshold {threshold}: expected a probability in 0..1")
@@ -141,7 +147,7 @@ def segment_video(
     with only_writer(out), MaskFolder(out, overlay, video.names) as record, film as add:
         # one frame at a time: an hour of film must not be held in memory
         steps = progress(video.frames, "segment", total=video.announced, unit="frame")
-        for name, frame, mask in _masks(steps, network, cut):
+        for name, frame, mask in _masks(steps, network, cut, look=look, stills=stills):
             if add is not None:
                 # first, so that a size that H.264 does not have is refused before a mask is written
                 add(overlay_mask(frame, mask))
@@ -154,14 +160,23 @@ def segment_video(
 
 
 def _masks(
-    frames: Iterator[tuple[str, np.ndarray]], network: PDNet, cut: Cutter
+    frames: Iterator[tuple[str, np.ndarray]],
+    network: PDNet,
+    cut: Cutter,
+    *,
+    look: str,
+    stills: bool,
 ) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     """Every frame's name, picture and (H, W) bool mask."""
     segmenter = None
     for name, frame in frames:
+        if stills:
+            yield name, frame, careful_mask(network, frame, cut.threshold)
+            continue
         if segmenter is None:
             # the first frame is the only reference, so the clip's length need not be known
-            segmenter = ClipSegmenter(network, lambda _, first=frame: first, 1)
+            how = {"look": look, "people": cut.people}
+            segmenter = segmenter_of(network, lambda _, first=frame: first, 1, **how)
         yield name, frame, cut.mask(segmenter.segment(0, frame).probability)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +155,48 @@ def take_encoder(network: PDNet, path: Path) -> None:
     if theirs != ours:
         raise InputError(f"train.start: {path} has the encoder {theirs}, the model wants {ours}")
     network.encoder.load_state_dict(other.encoder.state_dict())
+
+
+def take_network(network: PDNet, path: Path) -> None:
+    """Copies all weights of a checkpoint into a network, to train it on.
+
+    Raises:
+        InputError: see `load_network`; or it is another network. The size of its input may differ.
+    """
+    other = load_network(path)
+    if differing := _differing(network, other):
+        raise InputError(
+            f"train.start: {path} differs in {differing}; its encoder alone is taken over where "
+            "train.freeze_encoder is true"
+        )
+    network.load_state_dict(other.state_dict())
+
+
+def load_mean(paths: Sequence[Path]) -> PDNet:
+    """The network whose weights are the mean of several checkpoints' weights (Wortsman et al., ICML
+    2022: trainings that went on from one network, each by another recipe, agree enough for it). Of
+    one checkpoint it is that one's.
+
+    Raises:
+        InputError: see `load_network`; or they are not one network. The size of the input is the
+            first one's.
+    """
+    network = load_network(paths[0])
+    others = [load_network(path) for path in paths[1:]]
+    for path, other in zip(paths[1:], others, strict=True):
+        if differing := _differing(network, other):
+            raise InputError(f"{path} differs from {paths[0]} in {differing}: they have no mean")
+    states = [one.state_dict() for one in (network, *others)]
+    for name, value in states[0].items():
+        if value.is_floating_point():  # counts of batches stay
+            value.copy_(torch.stack([state[name] for state in states]).mean(0))
+    return network
+
+
+def _differing(network: PDNet, other: PDNet) -> str:
+    """Names of the parameters that make them two networks; empty where they are one."""
+    ours, theirs = (one.config.model_dump(exclude={"input_size"}) for one in (network, other))
+    return ", ".join(f"model.{key}" for key in ours if ours[key] != theirs[key])
 
 
 def _encoder_of(config: ModelConfig) -> tuple[str, int, str]:

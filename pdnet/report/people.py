@@ -22,13 +22,14 @@ from pdnet.data.images import read_frame, read_mask
 from pdnet.data.layout import Clip, image_pairs, read_tree
 from pdnet.data.overlays import overlay_errors, overlay_mask
 from pdnet.errors import InputError
+from pdnet.inference.near import clip_segmenter_of
 from pdnet.inference.people import Cutter, pieces
 from pdnet.inference.pictures import clip_row
 from pdnet.inference.score import spread
-from pdnet.inference.segment import clip_segmenter, walk
+from pdnet.inference.segment import walk
 from pdnet.inference.shipped import cutting_of, network_at_hand, terms_of
-from pdnet.inference.stills import image_scores, still_mask
-from pdnet.metrics.region_contour import ClipScore, frame_scores
+from pdnet.inference.stills import careful_mask
+from pdnet.metrics.region_contour import ClipScore, frame_scores, region_similarity
 from pdnet.metrics.stability import clip_flows, clip_stability
 from pdnet.model import PDNet
 from pdnet.model.checkpoint import load_network, read_header
@@ -75,6 +76,7 @@ def choose(checkpoint: Path | None) -> Chosen:
         "terms": terms_of(header),
         "threshold": f"{cutting.threshold:g}",
         "people": cutting.people,
+        "look": cutting.look,
     }
     return Chosen(load_network(path), cutting, about)
 
@@ -148,7 +150,7 @@ def _clip(
     scored = clip.scored_frames()
     values: dict[float, list[tuple[float, float]]] = {at: [] for at in at_once}
     masks, truths = [], []
-    for seen in walk(clip_segmenter(chosen.network, clip), clip):
+    for seen in walk(clip_segmenter_of(chosen.network, clip, chosen.cutting), clip):
         truths.append(read_mask(clip.mask(seen.stem)))
         # every frame by every cutter: who is followed depends on the frames before
         cut = {at: cutter.mask(seen.found.probability) for at, cutter in cutters.items()}
@@ -282,12 +284,12 @@ def photograph_rows(chosen: Chosen, pairs: Sequence[Pair]) -> pd.DataFrame:
     for image, mask in progress(pairs, "photographs", unit="photograph"):
         frame = read_frame(image)
         truth = read_mask(mask)
-        [score] = image_scores(chosen.network, [(image, mask)], chosen.cutting.threshold)
+        found = careful_mask(chosen.network, frame, chosen.cutting.threshold)
         rows.append(
             {
                 "set": image.parent.parent.name,
                 "photograph": image.stem,
-                "J": score,
+                "J": region_similarity(found, truth),
                 "pieces": PIECES[min(len(pieces(truth)[1]) - 1, len(PIECES) - 1)],
                 "border": BORDER[reaches_border(truth)],
                 "size": 100 * float(truth.mean()),
@@ -367,7 +369,7 @@ def photographs_figure(
     for place, row in rows.nsmallest(count, "J").iterrows():
         image, mask = pairs[place]
         frame, truth = read_frame(image), read_mask(mask)
-        found = still_mask(chosen.network, frame, chosen.cutting.threshold)
+        found = careful_mask(chosen.network, frame, chosen.cutting.threshold)
         pictures.append([frame, overlay_mask(frame, truth), overlay_errors(frame, found, truth)])
         labels.append(f"{row['set']}\n{row['photograph']}\nJ {100 * row['J']:.0f}")
     titles = ("photograph", "truth", "green hit, orange missed, pink false")

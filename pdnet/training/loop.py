@@ -35,7 +35,7 @@ from pdnet.losses import PDNetLoss
 from pdnet.losses.equivariance import draw_warps, warp
 from pdnet.model import PDNet
 from pdnet.model.blocks import frozen_statistics
-from pdnet.model.checkpoint import save_network, take_encoder
+from pdnet.model.checkpoint import save_network, take_encoder, take_network
 from pdnet.model.device import seed_everything, take_machine
 from pdnet.model.ipda import Parts
 from pdnet.training.average import averaged
@@ -107,7 +107,8 @@ class Training:
         self.kinds = step_kinds(train, video_steps, bool(len(images)))
 
         if train.start:
-            take_encoder(self.network, Path(train.start))
+            take = take_encoder if train.freeze_encoder else take_network
+            take(self.network, Path(train.start))
         if train.freeze_encoder:
             self.network.encoder.requires_grad_(False)
             if features is not None:

@@ -87,7 +87,7 @@ def test_neither_is_one_line(cli, weights, frames):
 
 def test_a_shipped_file_says_what_it_is(cli, weights, trained):
     out = weights / "people.safetensors"
-    cut = json.dumps({"threshold": 0.4, "people": "reference"})
+    cut = json.dumps({"threshold": 0.4, "people": "reference", "look": "near"})
     status, text = cli("ship", trained, "-o", out, *NOTES, "--note", f"segment={cut}")
     assert status == 0 and text == f"{out}: {out.stat().st_size / 1e6:.2f} MB\n"
     about = read_header(out)
@@ -95,7 +95,7 @@ def test_a_shipped_file_says_what_it_is(cli, weights, trained):
     assert about["data"] == "voc,penn" and terms_of(about) == "research and non-commercial use"
     assert len(about["commit"].removesuffix("-dirty")) in (40, len("unknown"))
     cutting = cutting_of(about, out)
-    assert (cutting.threshold, cutting.people) == (0.4, "reference")
+    assert (cutting.threshold, cutting.people, cutting.look) == (0.4, "reference", "near")
     assert load_network(out).config == load_network(trained).config
     assert {str(value.dtype) for value in load_file(out).values()} == {
         "torch.float16",
@@ -113,32 +113,41 @@ def test_data_and_terms_must_be_there(cli, trained, tmp_path, left_out):
 
 def test_what_the_training_noted_need_not_be_said_again(tmp_path):
     save_network(light(), tmp_path / "1.safetensors", TERMS)
-    ship(tmp_path / "1.safetensors", tmp_path / "2.safetensors", {"data": "penn"})
+    ship([tmp_path / "1.safetensors"], tmp_path / "2.safetensors", {"data": "penn"})
     about = read_header(tmp_path / "2.safetensors")
     assert (about["data"], about["terms"]) == ("penn", "research")
     # and a shipped one can be shipped again
-    ship(tmp_path / "2.safetensors", tmp_path / "3.safetensors", {"commit": about["commit"]})
+    ship([tmp_path / "2.safetensors"], tmp_path / "3.safetensors", {"commit": about["commit"]})
     assert read_header(tmp_path / "3.safetensors") == about
 
 
 def test_a_network_too_large_is_refused_before_anything_is_written(trained, tmp_path, monkeypatch):
-    ship(trained, tmp_path / "out.safetensors", TERMS)
+    ship([trained], tmp_path / "out.safetensors", TERMS)
     before = (tmp_path / "out.safetensors").read_bytes()
     monkeypatch.setattr(module, "MOST_BYTES", len(before))
-    assert ship(trained, tmp_path / "out.safetensors", TERMS) == len(before)
+    assert ship([trained], tmp_path / "out.safetensors", TERMS) == len(before)
     monkeypatch.setattr(module, "MOST_BYTES", len(before) - 1)
     with pytest.raises(InputError, match=r"trained\.safetensors: 6\.\d MB in half precision"):
-        ship(trained, tmp_path / "out.safetensors", TERMS)
+        ship([trained], tmp_path / "out.safetensors", TERMS)
     assert (tmp_path / "out.safetensors").read_bytes() == before
 
 
 @pytest.mark.parametrize(
     "note",
-    [5, "0.5", [], {"threshold": 2.0}, {"threshold": "x"}, {"people": "most"}, {"set": "train"}],
+    [
+        5,
+        "0.5",
+        [],
+        {"threshold": 2.0},
+        {"threshold": "x"},
+        {"people": "most"},
+        {"look": "far"},
+        {"set": "train"},
+    ],
 )
 def test_a_note_on_cutting_that_is_none_is_refused(cli, trained, frames, tmp_path, note):
     with pytest.raises(InputError, match="its note 'segment'"):
-        ship(trained, tmp_path / "out.safetensors", {**TERMS, "segment": note})
+        ship([trained], tmp_path / "out.safetensors", {**TERMS, "segment": note})
     assert not (tmp_path / "out.safetensors").exists()
     # nor does a file of somebody else's bring one in
     path = tmp_path / "theirs.safetensors"

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 from pdnet.base.lock import only_writer
-from pdnet.data.images import read_labels
+from pdnet.data.images import read_labels, read_mask
 from pdnet.errors import InputError
 from pdnet.inference.segment import ClipSegmenter, Segmentation
+from pdnet.inference.stills import careful_mask, still_mask
 from pdnet.inference.video import read_video, segment_video
 from pdnet.model import PDNet
 from pdnet.model.checkpoint import save_network
@@ -407,6 +408,38 @@ def test_people_that_are_no_choice_are_refused_and_nothing_is_written(segment, t
     source, out = make_frames(tmp_path / "in", "0.jpg"), tmp_path / "out"
     line = refused(segment(source, "--out", out, "--people", "most"))
     assert "people 'most': expected all, largest, reference" in line and not out.exists()
+
+
+def test_a_look_that_is_no_choice_is_refused_and_nothing_is_written(segment, tmp_path):
+    source, out = make_frames(tmp_path / "in", "0.jpg"), tmp_path / "out"
+    line = refused(segment(source, "--out", out, "--look", "far"))
+    assert "look 'far': expected whole, near" in line and not list(out.glob("*.png"))
+
+
+def test_stills_are_each_a_picture_of_its_own(segment, network, tmp_path):
+    rng = np.random.default_rng(0)
+    pictures = [rng.integers(0, 255, (48, 64 + 16 * i, 3), dtype=np.uint8) for i in range(3)]
+    found = {}
+    for names in ("012", "21"):
+        folder, out = tmp_path / names, tmp_path / f"{names}-out"
+        for place, name in enumerate(names):
+            save_image(folder / f"{place}.png", pictures[int(name)][..., ::-1])
+        assert segment(folder, "--out", out, "--stills", "--threshold", "0.45")[0] == 0
+        for place, name in enumerate(names):
+            found[names, name] = read_mask(out / f"{place}.png") > 0
+    for name in "12":
+        mask = careful_mask(network, pictures[int(name)], 0.45)
+        assert (found["012", name] == mask).all() and (found["21", name] == mask).all()
+        assert 0 < mask.mean() < 1
+
+
+def test_care_sees_a_mirrored_picture_mirrored(network):
+    frame = np.random.default_rng(0).integers(0, 255, (48, 64, 3), dtype=np.uint8)
+    mask = careful_mask(network, frame, 0.45)
+    mirrored = careful_mask(network, np.ascontiguousarray(frame[:, ::-1]), 0.45)
+    assert 0 < mask.mean() < 1 and (mask == mirrored[:, ::-1]).mean() > 0.999
+    alone = still_mask(network, frame, 0.45)
+    assert (alone != still_mask(network, np.ascontiguousarray(frame[:, ::-1]), 0.45)[:, ::-1]).any()
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,14 @@ from torch import Tensor
 from pdnet.config import ModelConfig
 from pdnet.errors import InputError
 from pdnet.model import PDNet
-from pdnet.model.checkpoint import load_network, read_header, save_network, take_encoder
+from pdnet.model.checkpoint import (
+    load_mean,
+    load_network,
+    read_header,
+    save_network,
+    take_encoder,
+    take_network,
+)
 from tests.helpers import small
 
 
@@ -218,3 +225,41 @@ def test_another_encoder_is_not_taken_over_even_where_its_shapes_fit(tmp_path, c
         InputError, match=r"train\.start: .* has the encoder \('resnet18', 16, 'mul"
     ):
         take_encoder(PDNet(ModelConfig(**{**values, **changes})), path)
+
+
+def test_a_whole_network_is_taken_over_at_another_size_of_input(tmp_path):
+    path = tmp_path / "start.safetensors"
+    save_network(small(input_size=(64, 64)), path)
+    torch.manual_seed(1)
+    network = PDNet(small(input_size=(96, 96)).config)
+    take_network(network, path)
+    wanted = small().state_dict()
+    assert all(torch.equal(value, wanted[name]) for name, value in network.state_dict().items())
+    with pytest.raises(
+        InputError, match=r"train\.start: .* differs in model\.parts, model\.fusion"
+    ):
+        take_network(small(parts=4, fusion="add"), path)
+
+
+def test_the_mean_of_checkpoints_is_that_of_their_weights(tmp_path):
+    paths = [tmp_path / f"{name}.safetensors" for name in "abc"]
+    networks = []
+    for seed, path in enumerate(paths):
+        network = small(input_size=(64 + 32 * seed, 64))
+        torch.manual_seed(seed)
+        for value in network.state_dict().values():
+            if value.is_floating_point():
+                value.copy_(torch.rand_like(value))
+        save_network(network, path)
+        networks.append(network.state_dict())
+    mean = load_mean(paths)
+    assert mean.config.input_size == (64, 64) and not mean.training
+    for name, value in mean.state_dict().items():
+        if value.is_floating_point():
+            wanted = sum(state[name].double() for state in networks) / 3
+            assert torch.allclose(value.double(), wanted, atol=1e-6), name
+    alone = load_mean(paths[:1]).state_dict()
+    assert all(torch.equal(value, networks[0][name]) for name, value in alone.items())
+    save_network(small(parts=4), paths[1])
+    with pytest.raises(InputError, match=r"b\.safetensors differs from .*a\.safetensors in model"):
+        load_mean(paths)

@@ -65,6 +65,22 @@ def test_training_lowers_the_loss_and_leaves_what_it_promises(tmp_path, data):
     assert 0 <= float(epochs[-1]["J&F-Mean"]) <= 1
 
 
+def test_a_training_goes_on_from_a_whole_network_unless_its_encoder_is_frozen(tmp_path, data):
+    start = Training(config(tmp_path), data, tmp_path / "first").fit()
+    wanted = load_file(start)
+    for freeze in (False, True):
+        how = {"train__start": str(start), "train__freeze_encoder": freeze}
+        network = Training(config(tmp_path, **how), data, tmp_path / str(freeze)).network
+        taken = {
+            name
+            for name, value in network.state_dict().items()
+            if value.is_floating_point() and torch.equal(value, wanted[name])
+        }
+        encoder = {name for name in wanted if name.startswith("encoder.") and "num_b" not in name}
+        assert encoder <= taken
+        assert ("head.weight" in taken, "attention.query.weight" in taken) == (not freeze,) * 2
+
+
 def test_tables_hold_nothing_that_differs_from_run_to_run(tmp_path, data):
     for name in ("a", "b"):
         Training(config(tmp_path), data, tmp_path / name).fit()
