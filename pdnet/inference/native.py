@@ -184,6 +184,8 @@ class MethodSegmenter:
         seed: of random references.
     """
 
+    in_order = False
+
     def __init__(self, network: Method, clip: Clip, *, seed: int = 0) -> None:
         self.network, self.clip, self.seed = network, clip, seed
         # not of `self`: a clip's inputs would wait for the garbage collector, on a GPU too

@@ -13,13 +13,15 @@ from bs4 import BeautifulSoup
 from matplotlib.figure import Figure
 
 from pdnet.config import EvaluateConfig, checked
+from pdnet.data.images import read_frame, read_mask
 from pdnet.data.layout import image_pairs, read_tree
 from pdnet.errors import InputError
+from pdnet.inference.near import clip_segmenter_of
 from pdnet.inference.predict import predict_clips
 from pdnet.inference.score import score_clip
 from pdnet.inference.segment import clip_segmenter
-from pdnet.inference.stills import image_scores
-from pdnet.metrics.region_contour import ClipScore
+from pdnet.inference.stills import careful_mask
+from pdnet.metrics.region_contour import ClipScore, region_similarity
 from pdnet.metrics.stability import clip_flows, mean_stability
 from pdnet.model import PDNet
 from pdnet.model.checkpoint import save_network
@@ -67,8 +69,11 @@ def photographs(root: Path, count: int = 8) -> Path:
 
 @pytest.mark.parametrize(
     "cutting",
-    [{}, {"threshold": 0.47}, {"threshold": 0.5, "people": "reference"}],
-    ids=["as usual", "between the curve's thresholds", "a person followed"],
+    [
+        *({}, {"threshold": 0.47}, {"threshold": 0.5, "people": "reference"}),
+        {"threshold": 0.5, "people": "largest", "look": "near"},
+    ],
+    ids=["as usual", "between the curve's thresholds", "a person followed", "from near"],
 )
 def test_scores_and_stability_are_those_of_the_evaluation(tmp_path, tree, cutting):
     subject, clips = chosen(**cutting), read_tree(tree).every_clip()
@@ -76,7 +81,7 @@ def test_scores_and_stability_are_those_of_the_evaluation(tmp_path, tree, cuttin
     options: EvaluateConfig = subject.cutting
     for clip in clips:
         wanted = score_clip(
-            clip_segmenter(subject.network, clip),
+            clip_segmenter_of(subject.network, clip, options),
             clip,
             options.threshold,
             clip.scored_frames(),
@@ -123,6 +128,7 @@ def test_the_checkpoint_says_how_it_is_cut_and_what_it_may_be_used_for(tmp_path)
         "terms": "research",
         "threshold": "0.3",
         "people": "largest",
+        "look": "whole",
     }
 
 
@@ -203,10 +209,14 @@ def test_held_out_photographs_are_those_of_the_training(tmp_path):
     assert people.held_out(root, 0.0) == []
 
 
-def test_photographs_are_scored_as_the_training_validates_them(tmp_path):
+def test_photographs_are_scored_as_stills_are_segmented(tmp_path):
     subject, pairs = chosen(), image_pairs(photographs(tmp_path))
     rows = people.photograph_rows(subject, pairs)
-    assert list(rows["J"]) == image_scores(subject.network, pairs, 0.5)
+    wanted = [
+        region_similarity(careful_mask(subject.network, read_frame(image), 0.5), read_mask(mask))
+        for image, mask in pairs
+    ]
+    assert list(rows["J"]) == wanted
     assert set(rows["set"]) == {"one", "two"}
     areas = [100 * disc((48, 64), (24, 32), 5 + 2 * int(image.stem)).mean() for image, _ in pairs]
     assert list(rows["size"]) == pytest.approx(areas)
