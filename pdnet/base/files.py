@@ -105,14 +105,18 @@ def value_hash(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
-def need(path: Path) -> Path:
+def need(path: Path, maker: str = "dvc repro") -> Path:
     """The path, if there is such a file.
+
+    Args:
+        path: of it.
+        maker: the command that makes it.
 
     Raises:
         InputError: there is none.
     """
     if not path.is_file():
-        raise InputError(f"{path}: missing; `dvc repro` makes it")
+        raise InputError(f"{path}: missing; `{maker}` makes it")
     return path
 
 

@@ -7,13 +7,14 @@ stays when one training is repeated or a row is added.
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from pdnet.base.files import file_hash, need, value_hash, write_table, write_text
 from pdnet.base.imports import code_hash
@@ -200,8 +201,8 @@ def _recorded(out: Path) -> dict[tuple[str, str, str], tuple[str, Rows]]:
 
 
 def _words(path: Path) -> list[dict[str, str]]:
-    with need(path).open(newline="") as stream:
-        return list(csv.DictReader(stream))
+    table = pd.read_csv(need(path, "pdnet study"), dtype=str, keep_default_na=False)
+    return table.to_dict("records")
 
 
 def run_study(
