@@ -58,7 +58,9 @@ def recorded(folder: Path) -> Recorded:
         InputError: one is missing.
     """
     names = [field.name for field in fields(Recorded)]
-    return Recorded(**{name: pd.read_csv(need(folder / f"{name}.csv", "pdnet study")) for name in names})
+    return Recorded(
+        **{name: pd.read_csv(need(folder / f"{name}.csv", "pdnet study")) for name in names}
+    )
 
 
 def write_figures(folder: Path) -> None:
