@@ -12,8 +12,11 @@ SET := import sys; from dvc.utils.hydra import apply_overrides; apply_overrides(
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 # the kernels of dvc.yaml, so that a training can be repeated bit by bit
 FIXED := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_CBWR=AVX2
-# trainings that go on from the first one for people; of DAVIS's clips, crowds twice, and less of what people ride
-TUNED := --set train.start=models/people/start.safetensors --set train.epochs=8
+# of the network for people: its input at use and what its header says; of DAVIS's clips, crowds twice, and less
+# of what people ride
+PEOPLE := --side 288 --note 'segment={"threshold": 0.5, "people": "largest", "look": "near"}' \
+	--note 'data=Clothing Co-Parsing, PASCAL VOC 2012 with SBD masks, Penn-Fudan (1,538 photographs); ten DAVIS-2016 clips' \
+	--note 'terms=research and non-commercial use: DAVIS is CC BY-NC 4.0, the photographs are for research'
 CLIPS := breakdance: 2.0, breakdance-flare: 2.0, horsejump-high: 0.5, motocross-jump: 0.5, soapbox: 0.5
 # nobody is told what is done here; MLflow's and Hugging Face's names for it
 export MLFLOW_DISABLE_TELEMETRY ?= true
@@ -67,20 +70,28 @@ smoke: $(STAMP)  ## every stage with the profile `tiny`, in a copy of the files 
 study: $(STAMP)  ## the study of motion: whole trainings on casts, hours; it can be stopped and goes on; ARGS="--shard 1/2"
 	$(FIXED) $(BIN)/pdnet study $(ARGS)
 
-people: $(STAMP)  ## the network for real footage from its data, hours: DATA=/path/to/trees (docs/people.md)
+people: models/people/people.safetensors  ## the network for real footage from its data, hours: DATA=/path/to/trees (docs/people.md)
+
+models/people/start.safetensors: | $(STAMP)
 	@test -d "$(DATA)" || { echo "error: DATA=/path/to/trees says where the folders people and davis2016_people are"; exit 2; }
 	dvc exp run -S profile=people -S "data.root=$(DATA)" train
-	pdnet ship models/pdnet.safetensors -o models/people/start.safetensors --side 288 $(PEOPLE_NOTES)
-	$(FIXED) pdnet train --out models/people/photographs $(TUNED) --set 'model.input_size=[320, 320]' \
-		--set train.steps_per_epoch=30 --set train.image_run=5 --set train.lr_image=0.00012 \
-		--set train.lr_video_backbone=0.00012 --set train.lr_video_heads=0.0004 --set train.zoom=0.7 \
-		--set 'train.sample_weights={voc: 2.5, ccp: 0.5, $(CLIPS)}'
-	$(FIXED) pdnet train --out models/people/clips $(TUNED) --set 'model.input_size=[288, 288]' \
-		--set train.steps_per_epoch=75 --set train.image_run=1 --set train.lr_image=0.0001 \
-		--set train.lr_video_backbone=0.0001 --set train.lr_video_heads=0.00033 --set train.zoom=0.8 \
-		--set 'train.sample_weights={voc: 2.0, ccp: 0.6, $(CLIPS)}'
-	pdnet ship models/people/start.safetensors models/people/photographs/pdnet.safetensors \
-		models/people/clips/pdnet.safetensors -o models/people/people.safetensors --side 288 $(PEOPLE_NOTES)
+	@mkdir -p $(@D)
+	pdnet ship models/pdnet.safetensors -o $@ $(PEOPLE)
+
+models/people/photographs/pdnet.safetensors: models/people/start.safetensors
+	$(FIXED) pdnet train --out $(@D) -S train.start=$< -S 'model.input_size=[320, 320]' \
+		-S train.epochs=8 -S train.steps_per_epoch=30 -S train.image_run=5 -S train.lr_image=0.00012 \
+		-S train.lr_video_backbone=0.00012 -S train.lr_video_heads=0.0004 -S train.zoom=0.7 \
+		-S 'train.sample_weights={voc: 2.5, ccp: 0.5, $(CLIPS)}'
+
+models/people/clips/pdnet.safetensors: models/people/start.safetensors
+	$(FIXED) pdnet train --out $(@D) -S train.start=$< -S 'model.input_size=[288, 288]' \
+		-S train.epochs=8 -S train.steps_per_epoch=75 -S train.image_run=1 -S train.lr_image=0.0001 \
+		-S train.lr_video_backbone=0.0001 -S train.lr_video_heads=0.00033 -S train.zoom=0.8 \
+		-S 'train.sample_weights={voc: 2.0, ccp: 0.6, $(CLIPS)}'
+
+models/people/people.safetensors: models/people/start.safetensors models/people/photographs/pdnet.safetensors models/people/clips/pdnet.safetensors
+	pdnet ship $^ -o $@ $(PEOPLE)
 
 experiments: $(STAMP)  ## dvc exp show without columns of hashes; ARGS="--only-changed" and other options
 	@dvc exp show --no-pager --drop '([^:]+/[^:]+|params.yaml|notebooks|pdnet|pipelines)$$' $(ARGS)
