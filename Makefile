@@ -14,7 +14,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 FIXED := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_CBWR=AVX2
 # of the network for people: its input at use and what its header says; of DAVIS's clips, crowds twice, and less
 # of what people ride
-PEOPLE := --side 288 --note 'segment={"threshold": 0.5, "people": "largest", "look": "near"}' \
+PEOPLE := --side 320 --note 'segment={"threshold": 0.5, "people": "largest", "look": "near"}' \
 	--note 'data=Clothing Co-Parsing, PASCAL VOC 2012 with SBD masks, Penn-Fudan (1,538 photographs); ten DAVIS-2016 clips' \
 	--note 'terms=research and non-commercial use: DAVIS is CC BY-NC 4.0, the photographs are for research'
 CLIPS := breakdance: 2.0, breakdance-flare: 2.0, horsejump-high: 0.5, motocross-jump: 0.5, soapbox: 0.5
@@ -90,7 +90,7 @@ models/people/clips/pdnet.safetensors: models/people/start.safetensors
 		-S train.lr_video_backbone=0.0001 -S train.lr_video_heads=0.00033 -S train.zoom=0.8 \
 		-S 'train.sample_weights={voc: 2.0, ccp: 0.6, $(CLIPS)}'
 
-models/people/people.safetensors: models/people/start.safetensors models/people/photographs/pdnet.safetensors models/people/clips/pdnet.safetensors
+models/people/people.safetensors: models/people/photographs/pdnet.safetensors models/people/clips/pdnet.safetensors
 	pdnet ship $^ -o $@ $(PEOPLE)
 
 experiments: $(STAMP)  ## dvc exp show without columns of hashes; ARGS="--only-changed" and other options
