@@ -13,7 +13,7 @@ from pdnet.metrics.region_contour import region_similarity
 from pdnet.model import PDNet
 
 Pair = tuple[Path, Path]
-SCALES = (1.1, 1.3)  # of the input, at which a picture is looked at with care
+SCALES = (1.0, 1.2)  # of the input, at which a picture is looked at with care
 
 
 def still_mask(network: PDNet, frame: np.ndarray, threshold: float) -> np.ndarray:
