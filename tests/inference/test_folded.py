@@ -78,6 +78,16 @@ def test_one_call_is_the_convolution_and_its_activation(how, activation):
             torch.testing.assert_close(twin(one), expected, rtol=1e-4, atol=1e-4)
 
 
+def test_weights_are_kept_for_the_last_sizes_alone():
+    layer = nn.Conv2d(3, 4, 3).requires_grad_(False)
+    twin = Convolution(layer, nn.Identity())
+    sizes = [(1, 3, 8, 8 + more) for more in range(module.KEPT_SIZES + 2)]
+    for shape in (*sizes, sizes[0]):
+        x = torch.randn(shape)
+        torch.testing.assert_close(twin(x), layer(x), rtol=1e-4, atol=1e-4)
+    assert list(twin._weights) == [torch.Size(shape) for shape in (*sizes[3:], sizes[0])]
+
+
 def test_float32_goes_in_one_call_and_differs_by_noise():
     network = lived_in(backbone="tf_efficientnet_lite0")
     twin = folded(network)
