@@ -6,10 +6,17 @@ import os
 import re
 import signal
 import sys
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import (
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+    as_completed,
+)
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import current_process, get_context, parent_process
+from types import TracebackType
 from typing import Any, TypeVar
 
 from tqdm import tqdm
@@ -20,6 +27,7 @@ PR_SET_PDEATHSIG = 1  # of Linux's prctl
 # A plain fork inherits the locks of OpenCV's, torch's and MLflow's threads and may hang; a fork
 # server's children don't die with the command, and would write on after it was killed.
 START_METHOD = "spawn"
+BEHIND = 8  # calls that may wait for the disk at a time, so that memory stays bounded
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -138,6 +146,38 @@ def _told(result: Result, done: Callable[[Result], None] | None) -> Result:
     if done is not None:
         done(result)
     return result
+
+
+class Behind:
+    """Calls in a thread beside this one, in the order in which they are given: whoever computes the
+    next mask need not wait until the last one is safely on disk.
+
+    All have ended when the block has. The first error of a call comes out of the next call that is
+    given, of one of the `BEHIND` next, or of the block's end; another error of the block goes
+    before.
+    """
+
+    def __enter__(self) -> Behind:
+        self._thread = ThreadPoolExecutor(1)
+        self._waiting: deque[Future] = deque()
+        return self
+
+    def call(self, work: Callable[..., object], *args: Any) -> None:
+        """Has `work(*args)` done; waits where `BEHIND` calls wait."""
+        while self._waiting and (self._waiting[0].done() or len(self._waiting) == BEHIND):
+            self._waiting.popleft().result()
+        self._waiting.append(self._thread.submit(work, *args))
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._thread.shutdown()
+        if kind is None:
+            for call in self._waiting:
+                call.result()
 
 
 def _one_thread() -> None:

@@ -24,6 +24,10 @@ from pdnet.inference.segment import ClipSegmenter, Segmentation, clip_segmenter
 from pdnet.model import PDNet
 
 Read = Callable[[int], np.ndarray]
+# (H, W, 3) uint8 RGB -> (H, W) bool, frames of a film in order
+Masks = Callable[[np.ndarray], np.ndarray]
+# a film's first frame -> its masks: what remembers one film must not know it in the next
+Begin = Callable[[np.ndarray], Masks]
 
 LOOKS = ("whole", "near")  # as `evaluate.look` has them
 MARGIN = 0.2  # around the portrait, a share of its longer side: a limb may reach into it
@@ -163,24 +167,30 @@ def _placed(parts: np.ndarray, window: Window, size: tuple[int, int]) -> np.ndar
     return placed
 
 
-def segmenter_of(
-    network: PDNet, read: Read, count: int, *, look: str, people: str
-) -> ClipSegmenter:
-    """A segmenter of a film whose first frame is the reference.
+def film_masks(network: PDNet, *, threshold: float, people: str, look: str) -> Begin:
+    """How the frames of a film become masks, with the first one as reference.
 
     Args:
-        network, read, count: see `ClipSegmenter`.
+        network: in evaluation mode.
+        threshold, people: see `Cutter`.
         look: at each `whole` frame, or from `near`.
-        people: at whom, see `NearSegmenter`.
 
     Raises:
-        InputError: no such `look`, or not with this network.
+        InputError: no such `people` or `look`; what is returned: not with this network.
     """
     if look not in LOOKS:
         raise InputError(f"look '{look}': expected {', '.join(LOOKS)}")
-    if look == "near":
-        return NearSegmenter(network, read, count, people=people)
-    return ClipSegmenter(network, read, count)
+    new_cutter = partial(Cutter, people, threshold=threshold)
+    new_cutter()  # so that it refuses now and not at a first frame
+
+    def begin(first: np.ndarray) -> Masks:
+        cut = new_cutter()
+        # the first frame is the only reference, so the film's length need not be known
+        film = (network, lambda _: first, 1)
+        segmenter = NearSegmenter(*film, people=people) if look == "near" else ClipSegmenter(*film)
+        return lambda frame: cut.mask(segmenter.segment(0, frame).probability)
+
+    return begin
 
 
 def clip_segmenter_of(

@@ -9,9 +9,8 @@ import numpy as np
 
 from pdnet.config import EvaluateConfig
 from pdnet.errors import InputError
-from pdnet.inference.near import segmenter_of
-from pdnet.inference.people import Cutter
 from pdnet.inference.shipped import cutting_of
+from pdnet.inference.side_by_side import our_way
 from pdnet.model import PDNet
 from pdnet.model.checkpoint import load_network, read_header
 
@@ -45,10 +44,8 @@ class ClipModel:
             raise InputError(
                 f"frames are {frames.shape} {frames.dtype}; expected (N, H, W, 3) uint8 RGB"
             )
-        cut = Cutter(self.cutting.people, threshold=self.cutting.threshold)
-        how = {"look": self.cutting.look, "people": self.cutting.people}
-        segmenter = segmenter_of(self.network, lambda index: frames[index], len(frames), **how)
-        masks = np.stack([cut.mask(found.probability) for found in segmenter])
+        mask = our_way(self.network, self.cutting)(frames[0])
+        masks = np.stack([mask(frame) for frame in frames])
         return masks.astype(np.uint8) * 255
 
 

@@ -20,7 +20,7 @@ from pdnet.config import EvaluateConfig
 from pdnet.data.images import read_frame, read_mask
 from pdnet.data.layout import Clip, Tree
 from pdnet.errors import InputError
-from pdnet.inference.near import segmenter_of
+from pdnet.inference.near import Begin, Masks, film_masks
 from pdnet.inference.peers import PeerNetwork
 from pdnet.inference.people import Cutter
 from pdnet.inference.score import MEANS
@@ -28,22 +28,12 @@ from pdnet.metrics.region_contour import ClipScore, frame_scores
 from pdnet.model import PDNet
 
 FEWEST_FRAMES = 3  # of a clip: the first and the last are not scored
-# (H, W, 3) uint8 RGB -> (H, W) bool, frames of a clip in order
-Masks = Callable[[np.ndarray], np.ndarray]
-# a clip's first frame -> its masks: what remembers one clip must not know it in the next
-Begin = Callable[[np.ndarray], Masks]
 
 
 def our_way(network: PDNet, options: EvaluateConfig) -> Begin:
     """A network of ours, with the first frame as reference, as `pdnet segment` goes about it."""
-
-    def begin(first: np.ndarray) -> Masks:
-        how = {"look": options.look, "people": options.people}
-        segmenter = segmenter_of(network, lambda _: first, 1, **how)
-        cut = Cutter(options.people, threshold=options.threshold)
-        return lambda frame: cut.mask(segmenter.segment(0, frame).probability)
-
-    return begin
+    how = {"threshold": options.threshold, "people": options.people, "look": options.look}
+    return film_masks(network, **how)
 
 
 def peers_way(network: PeerNetwork) -> Begin:

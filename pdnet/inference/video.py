@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import av
@@ -15,14 +16,13 @@ import numpy as np
 
 from pdnet.base.files import temporary_name, write_image
 from pdnet.base.lock import only_writer
-from pdnet.base.parallel import progress
+from pdnet.base.parallel import Behind, progress
 from pdnet.data.images import read_frame
 from pdnet.data.layout import IMAGE_SUFFIXES, images_by_stem, twins
 from pdnet.data.overlays import overlay_mask
 from pdnet.errors import InputError
 from pdnet.inference.mask_folder import OVERLAY, MaskFolder
-from pdnet.inference.near import segmenter_of
-from pdnet.inference.people import Cutter
+from pdnet.inference.near import Begin, film_masks
 from pdnet.inference.stills import careful_mask
 from pdnet.model import PDNet
 
@@ -139,20 +139,27 @@ def segment_video(
     """
     if not 0 <= threshold <= 1:
         raise InputError(f"--threshold {threshold}: expected a probability in 0..1")
-    cut = Cutter(people, threshold=threshold)
+    still = partial(careful_mask, network, threshold=threshold)
+    in_film = film_masks(network, threshold=threshold, people=people, look=look)
+    begin = (lambda _: still) if stills else in_film
     _refuse_overlap(source, out)
     video = read_video(source)
     film = _overlay(out / OVERLAY, video.rate) if overlay else nullcontext()
     count = 0
-    with only_writer(out), MaskFolder(out, overlay, video.names) as record, film as add:
+    with (
+        only_writer(out),
+        MaskFolder(out, overlay, video.names) as record,
+        Behind() as behind,
+        film as add,
+    ):
         # one frame at a time: an hour of film must not be held in memory
         steps = progress(video.frames, "segment", total=video.announced, unit="frame")
-        for name, frame, mask in _masks(steps, network, cut, look=look, stills=stills):
+        for name, frame, mask in _masks(steps, begin):
             if add is not None:
                 # first, so that a size that H.264 does not have is refused before a mask is written
                 add(overlay_mask(frame, mask))
             record.announce(name)
-            write_image(out / f"{name}.png", np.where(mask, 255, 0).astype(np.uint8))
+            behind.call(write_image, out / f"{name}.png", mask.astype(np.uint8) * 255)
             count += 1
         if count == 0:
             raise InputError(f"{source}: no frames in this video")
@@ -160,24 +167,13 @@ def segment_video(
 
 
 def _masks(
-    frames: Iterator[tuple[str, np.ndarray]],
-    network: PDNet,
-    cut: Cutter,
-    *,
-    look: str,
-    stills: bool,
+    frames: Iterator[tuple[str, np.ndarray]], begin: Begin
 ) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     """Every frame's name, picture and (H, W) bool mask."""
-    segmenter = None
+    mask_of = None
     for name, frame in frames:
-        if stills:
-            yield name, frame, careful_mask(network, frame, cut.threshold)
-            continue
-        if segmenter is None:
-            # the first frame is the only reference, so the clip's length need not be known
-            how = {"look": look, "people": cut.people}
-            segmenter = segmenter_of(network, lambda _, first=frame: first, 1, **how)
-        yield name, frame, cut.mask(segmenter.segment(0, frame).probability)
+        mask_of = mask_of or begin(frame)
+        yield name, frame, mask_of(frame)
 
 
 def _refuse_overlap(source: Path, out: Path) -> None:

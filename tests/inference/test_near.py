@@ -19,7 +19,7 @@ from pdnet.inference.near import (
     MARGIN,
     NearSegmenter,
     clip_segmenter_of,
-    segmenter_of,
+    film_masks,
     window_around,
 )
 from pdnet.inference.people import masks
@@ -160,12 +160,12 @@ def test_parts_lie_where_the_window_does(monkeypatch):
 @pytest.mark.parametrize("changes", [{"difference": "plain"}, {"position": "displacement"}])
 def test_a_network_that_compares_places_is_refused(changes):
     with pytest.raises(InputError, match="look 'near': not for a network that compares places"):
-        segmenter_of(small(**changes), lambda _: square(0, 0), 1, look="near", people="all")
+        film_masks(small(**changes), threshold=0.5, people="all", look="near")(square(0, 0))
 
 
 def test_another_look_is_refused():
     with pytest.raises(InputError, match="look 'far': expected whole, near"):
-        segmenter_of(small(), lambda _: square(0, 0), 1, look="far", people="all")
+        film_masks(small(), threshold=0.5, people="all", look="far")
     with pytest.raises(InputError, match=r"only 'first' goes with evaluate\.look: near"):
         checked("evaluate", look="near", reference="every_n")
 
