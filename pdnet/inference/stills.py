@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from pdnet.data.images import read_frame, read_mask
+from pdnet.inference.near import window_around
 from pdnet.inference.segment import ClipSegmenter
 from pdnet.metrics.region_contour import region_similarity
 from pdnet.model import PDNet
@@ -24,13 +25,24 @@ def still_mask(network: PDNet, frame: np.ndarray, threshold: float) -> np.ndarra
 
 
 def careful_mask(network: PDNet, frame: np.ndarray, threshold: float) -> np.ndarray:
-    """The same from the mean of four looks: in two sizes, as it is and mirrored."""
+    """The same from the mean of four looks: in two sizes, as it is and mirrored. Where everybody is
+    in a smaller part of the picture, four looks at that part count as much.
+    """
+    probability = _four_looks(network, frame)
+    window = window_around(probability > threshold)
+    if window is not None:
+        inside = window.of(probability)
+        inside[:] = (inside + _four_looks(network, window.of(frame))) / 2
+    return probability > threshold
+
+
+def _four_looks(network: PDNet, frame: np.ndarray) -> np.ndarray:
     found = []
     for scale in SCALES:
         found.append(_probability(network, frame, scale))
         mirrored = np.ascontiguousarray(frame[:, ::-1])
         found.append(_probability(network, mirrored, scale)[:, ::-1])
-    return np.mean(found, axis=0) > threshold
+    return np.mean(found, axis=0)
 
 
 def _probability(network: PDNet, frame: np.ndarray, scale: float = 1.0) -> np.ndarray:

@@ -442,6 +442,25 @@ def test_care_sees_a_mirrored_picture_mirrored(network):
     assert (alone != still_mask(network, np.ascontiguousarray(frame[:, ::-1]), 0.45)[:, ::-1]).any()
 
 
+@pytest.mark.parametrize(("person", "nearer"), [(np.s_[40:60, 54:74], True), (np.s_[:], False)])
+def test_care_looks_nearer_where_everybody_is(network, monkeypatch, person, nearer):
+    """From near nobody is seen: the mean of both looks is below the threshold."""
+    size, seen = (96, 128), []
+
+    def found(_: ClipSegmenter, index: int, frame: np.ndarray) -> Segmentation:
+        seen.append(frame.shape[:2])
+        probability = np.full(frame.shape[:2], 0.2, np.float32)
+        if frame.shape[:2] == size:
+            probability[person] = 0.6
+        return Segmentation(probability, None)
+
+    monkeypatch.setattr(ClipSegmenter, "segment", found)
+    mask = careful_mask(network, np.zeros((*size, 3), np.uint8), 0.45)
+    assert mask.any() != nearer
+    assert seen[:4] == [size] * 4 and (len(seen) == 8) == nearer
+    assert all(shape != size for shape in seen[4:])
+
+
 @pytest.mark.parametrize(
     ("given", "pixels"),
     [
