@@ -6,30 +6,30 @@ from pathlib import Path
 
 import numpy as np
 
+from pdnet.config import EvaluateConfig, checked
 from pdnet.data.images import read_frame, read_mask
 from pdnet.data.layout import Clip
 from pdnet.data.overlays import overlay_errors, overlay_mask, overlay_parts
+from pdnet.inference.near import clip_segmenter_of
 from pdnet.inference.people import masks
-from pdnet.inference.segment import clip_segmenter
 from pdnet.metrics.evaluator import read_prediction
 from pdnet.model import PDNet
 
 COLUMNS = ("frame", "truth", "prediction (green hit, orange missed, pink false)", "parts")
 
 
-def clip_row(
-    network: PDNet, clip: Clip, index: int, threshold: float, *, people: str = "all"
-) -> list[np.ndarray]:
+def clip_row(network: PDNet, clip: Clip, index: int, options: EvaluateConfig) -> list[np.ndarray]:
     """Frame, truth, the prediction's errors and the parts of one frame: `COLUMNS`, each (H, W, 3)
     uint8.
 
-    The mask is the one that is scored: with `people: reference` the frames before it are segmented
-    too.
+    The mask is the one that is scored: with `people: reference` or `look: near` the frames before
+    it are segmented too.
     """
     stem = clip.frames[index]
     frame, truth = read_frame(clip.frame(stem)), read_mask(clip.mask(stem))
-    segmenter = clip_segmenter(network, clip)
-    [(seen, mask)] = masks(segmenter, clip, [stem], threshold=threshold, people=people)
+    segmenter = clip_segmenter_of(network, clip, options)
+    how = {"threshold": options.threshold, "people": options.people}
+    [(seen, mask)] = masks(segmenter, clip, [stem], **how)
     errors, found, parts = overlay_errors(frame, mask, truth), seen.found, frame
     if found.part_masks is not None:
         parts = overlay_parts(frame, found.part_masks, found.probability)
@@ -47,6 +47,7 @@ def middle_rows(network: PDNet, clips: list[Clip], threshold: float) -> list[lis
     """`clip_row` of each clip's middle frame; the network is left in the mode it was in."""
     was_training = network.training
     network.eval()
-    rows = [clip_row(network, clip, len(clip.frames) // 2, threshold) for clip in clips]
+    options = checked("evaluate", threshold=threshold)
+    rows = [clip_row(network, clip, len(clip.frames) // 2, options) for clip in clips]
     network.train(was_training)
     return rows

@@ -259,9 +259,9 @@ def frames_figure(
     known = {clip.name: clip for clip in clips}
     rows, labels = [], []
     for row in best_and_worst(watched, count).to_dict("records"):
-        clip, cutting = known[row["clip"]], chosen.cutting
+        clip = known[row["clip"]]
         index = clip.frames.index(row["frame"])
-        rows.append(clip_row(chosen.network, clip, index, cutting.threshold, people=cutting.people))
+        rows.append(clip_row(chosen.network, clip, index, chosen.cutting))
         place = clip.name.replace("/", "\n")
         labels.append(f"{row['which']}\n{place}\n{row['frame']}, J&F {100 * row['J&F']:.0f}")
     return tile(rows, ("frame", "truth", "green hit, orange missed, pink false", "parts"), labels)

@@ -161,6 +161,7 @@ def clips_figure(
     scores = json.loads(need(results / f"per-frame_results-{set_name}.json").read_text())
     clips = {clip.name: clip for clip in read_tree(data).clips(set_name)}
     network = load_network(checkpoint)
+    cutting = checked("evaluate", threshold=threshold, people=people)
     rows, labels = [], []
     for name in names:
         both = (np.array(scores[name]["J"]) + np.array(scores[name]["F"])) / 2
@@ -168,6 +169,6 @@ def clips_figure(
         # successes
         pick = int(np.argmin(both)) if which == "worst" else int(np.argsort(both)[len(both) // 2])
         index = clips[name].frames.index(scores[name]["frames"][pick])
-        rows.append(clip_row(network, clips[name], index, threshold, people=people))
+        rows.append(clip_row(network, clips[name], index, cutting))
         labels.append(f"{name}\nframe {clips[name].frames[index]}, J&F {100 * both[pick]:.1f}")
     return tile(rows, ("frame", "truth", "green hit, orange missed, pink false", "parts"), labels)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pdnet.base.files import write_image
-from pdnet.config import EvaluateConfig
+from pdnet.config import EvaluateConfig, checked
 from pdnet.data.images import read_mask
 from pdnet.data.layout import Clip, read_tree
 from pdnet.errors import InputError
@@ -215,8 +215,9 @@ def test_files_scores_and_pictures_show_the_same_people(crowded, tmp_path, peopl
     means = validate(network, [crowded], threshold=0.5, frames=None, people=people)
     j = [frame_scores(files[stem], truths[stem])[0] for stem in scored]
     assert means["J-Mean"] == pytest.approx(np.mean(j))
-    row = clip_row(network, crowded, len(crowded.frames) - 1, 0.5, people=people)
-    others = [clip_row(network, crowded, 4, 0.5, people=one) for one in PEOPLE if one != people]
+    row = clip_row(network, crowded, len(crowded.frames) - 1, checked("evaluate", people=people))
+    options = [checked("evaluate", people=one) for one in PEOPLE if one != people]
+    others = [clip_row(network, crowded, 4, one) for one in options]
     assert all((row[2] != other[2]).any() for other in others)
 
 
