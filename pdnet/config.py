@@ -261,7 +261,8 @@ class TrainConfig(Section):
     late_factor: float = Field(0.5, gt=0, le=1)
     late_epoch: int = Field(6, ge=0, le=10_000)
     clip_gradient: float | None = Field(None, gt=0, le=1e9)
-    start: Place | None = None  # a checkpoint to go on from; of a frozen encoder that alone
+    start: Place | None = None  # a checkpoint to go on from
+    start_part: Literal["network", "encoder"] = "network"  # what of it is taken over
     # only IPDA, fusion and head learn; for short ablations on one encoder
     freeze_encoder: bool = False
     optimiser: Literal["sgd", "adamw"] = "sgd"

@@ -166,8 +166,8 @@ def take_network(network: PDNet, path: Path) -> None:
     other = load_network(path)
     if differing := _differing(network, other):
         raise InputError(
-            f"train.start: {path} differs in {differing}; its encoder alone is taken over where "
-            "train.freeze_encoder is true"
+            f"train.start: {path} differs in {differing}; `train.start_part: encoder` takes its "
+            "encoder alone"
         )
     network.load_state_dict(other.state_dict())
 

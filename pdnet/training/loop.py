@@ -107,7 +107,7 @@ class Training:
         self.kinds = step_kinds(train, video_steps, bool(len(images)))
 
         if train.start:
-            take = take_encoder if train.freeze_encoder else take_network
+            take = take_encoder if train.start_part == "encoder" else take_network
             take(self.network, Path(train.start))
         if train.freeze_encoder:
             self.network.encoder.requires_grad_(False)

@@ -44,6 +44,7 @@ SHORT = {
         "train.epochs": 1,
         "train.steps_per_epoch": 1,
         "train.start": "models/pdnet.safetensors",
+        "train.start_part": "encoder",
         "train.freeze_encoder": True,
     },
     "imbalance": {"levels": [0.0, 2.0], "frames": 11},

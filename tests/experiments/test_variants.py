@@ -90,8 +90,9 @@ def frozen_params(root: Path, data: Path, **changes: object) -> Path:
     """Short variants on one trained encoder that does not learn any more."""
     root.mkdir()
     started = Training(load_config(write_params(root / "p.yaml", **TINY)), data, root / "models")
-    common = {"train.start": str(started.fit()), "train.freeze_encoder": True, "train.epochs": 1}
-    values = {"ablation.seeds": [1, 2], "ablation.set": {**common, "train.holdout": []}}
+    start = {"train.start": str(started.fit()), "train.start_part": "encoder"}
+    short = {**start, "train.freeze_encoder": True, "train.epochs": 1, "train.holdout": []}
+    values = {"ablation.seeds": [1, 2], "ablation.set": short}
     return write_params(root / "p.yaml", **TINY, **values, **changes)
 
 

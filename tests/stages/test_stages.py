@@ -83,6 +83,7 @@ def project(tmp_path, monkeypatch) -> Path:
         "train.epochs": 1,
         "train.steps_per_epoch": 1,
         "train.start": "models/pdnet.safetensors",
+        "train.start_part": "encoder",
         "train.freeze_encoder": True,
     }
     changes = {

@@ -65,12 +65,14 @@ def test_training_lowers_the_loss_and_leaves_what_it_promises(tmp_path, data):
     assert 0 <= float(epochs[-1]["J&F-Mean"]) <= 1
 
 
-def test_a_training_goes_on_from_a_whole_network_unless_its_encoder_is_frozen(tmp_path, data):
+@pytest.mark.parametrize("freeze", [False, True])
+def test_a_training_goes_on_from_a_whole_network_or_from_its_encoder(tmp_path, data, freeze):
     start = Training(config(tmp_path), data, tmp_path / "first").fit()
     wanted = load_file(start)
-    for freeze in (False, True):
-        how = {"train__start": str(start), "train__freeze_encoder": freeze}
-        network = Training(config(tmp_path, **how), data, tmp_path / str(freeze)).network
+    for part in ("network", "encoder"):
+        how = {"train__start": str(start), "train__start_part": part}
+        chosen = config(tmp_path, train__freeze_encoder=freeze, **how)
+        network = Training(chosen, data, tmp_path / part).network
         taken = {
             name
             for name, value in network.state_dict().items()
@@ -78,7 +80,8 @@ def test_a_training_goes_on_from_a_whole_network_unless_its_encoder_is_frozen(tm
         }
         encoder = {name for name in wanted if name.startswith("encoder.") and "num_b" not in name}
         assert encoder <= taken
-        assert ("head.weight" in taken, "attention.query.weight" in taken) == (not freeze,) * 2
+        whole = part == "network"
+        assert ("head.weight" in taken, "attention.query.weight" in taken) == (whole, whole)
 
 
 def test_tables_hold_nothing_that_differs_from_run_to_run(tmp_path, data):
@@ -462,8 +465,9 @@ def test_training_in_half_precision(tmp_path, data):
 
 def test_a_frozen_encoder_is_taken_over_and_stays(tmp_path, data):
     first = Training(config(tmp_path), data, tmp_path / "first").fit()
-    taken = {"train__start": str(first), "train__freeze_encoder": True}
-    second = Training(config(tmp_path, seed=5, **taken), data, tmp_path / "second").fit()
+    taken = {"train__start": str(first), "train__start_part": "encoder"}
+    frozen = config(tmp_path, seed=5, train__freeze_encoder=True, **taken)
+    second = Training(frozen, data, tmp_path / "second").fit()
     before, after = load_file(first), load_file(second)
     encoder = [name for name in before if name.startswith("encoder.")]
     assert encoder and all(torch.equal(before[name], after[name]) for name in encoder)
