@@ -57,17 +57,18 @@ class Window(NamedTuple):
         return Window(*(round(end * factor) for end, factor in zip(self, factors, strict=True)))
 
 
-def window_around(mask: np.ndarray) -> Window | None:
-    """The square around a (H, W) bool mask and its `MARGIN`, as far as the frame goes; None around
-    nothing, and where the window would be nearly the frame.
+def window_around(mask: np.ndarray, *, square: bool = True) -> Window | None:
+    """The square, or the rectangle, around a (H, W) bool mask and its `MARGIN`, as far as the frame
+    goes; None around nothing, and where the window would be nearly the frame.
     """
     rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
     if not len(rows):
         return None
     ends = np.array([[rows[0], rows[-1] + 1], [columns[0], columns[-1] + 1]])
     size = np.array(mask.shape)
-    longer = (ends[:, 1] - ends[:, 0]).max()
-    sides = np.minimum(max((1 + 2 * MARGIN) * longer, LEAST * size.min()), size)
+    own = ends[:, 1] - ends[:, 0]
+    inside = (own.max() if square else own) + 2 * MARGIN * own.max()
+    sides = np.minimum(np.maximum(inside, LEAST * size.min()), size)
     if sides.prod() > MOST * size.prod():
         return None
     begins = np.clip(ends.mean(1) - sides / 2, 0, size - sides)

@@ -29,7 +29,7 @@ def careful_mask(network: PDNet, frame: np.ndarray, threshold: float) -> np.ndar
     in a smaller part of the picture, four looks at that part count as much.
     """
     probability = _four_looks(network, frame)
-    window = window_around(probability > threshold)
+    window = window_around(probability > threshold, square=False)
     if window is not None:
         inside = window.of(probability)
         inside[:] = (inside + _four_looks(network, window.of(frame))) / 2

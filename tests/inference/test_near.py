@@ -78,6 +78,9 @@ def test_a_window_is_a_square_with_a_margin_that_the_frame_cuts_off():
     top, bottom, left, right = window_around(mask)
     assert (bottom - top, right - left) == (side, side)
     assert (top + bottom, left + right) == pytest.approx((80, 220), abs=1)
+    top, bottom, left, right = window_around(mask, square=False)
+    assert (bottom - top, right - left) == (side, max(20 + 2 * MARGIN * 40, LEAST * 100))
+    assert (top + bottom, left + right) == pytest.approx((80, 220), abs=1)
     mask[20:60, 100:240] = True
     assert window_around(mask) == (0, 100, 72, 268)  # 196 wide, and no higher than the frame
     mask[:] = False
