@@ -88,6 +88,8 @@ def read_overrides(texts: Sequence[str]) -> dict[str, Any]:
 def shown(value: object, most: int = 100) -> str:
     """What an error quotes of a value: one line of at most `most` characters."""
     text = " ".join((value if isinstance(value, str) else str(value)).split())
+    # half a character, which YAML can hold, could not be printed
+    text = text.encode("utf-8", "backslashreplace").decode()
     return text if len(text) <= most else text[: most - 4] + " ..."
 
 
