@@ -7,7 +7,7 @@ import re
 import signal
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import (
     Future,
     ProcessPoolExecutor,
@@ -15,8 +15,8 @@ from concurrent.futures import (
     as_completed,
 )
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing import current_process, get_context, parent_process
-from types import TracebackType
 from typing import Any, TypeVar
 
 from tqdm import tqdm
@@ -148,36 +148,27 @@ def _told(result: Result, done: Callable[[Result], None] | None) -> Result:
     return result
 
 
-class Behind:
-    """Calls in a thread beside this one, in the order in which they are given: whoever computes the
-    next mask need not wait until the last one is safely on disk.
+@contextmanager
+def behind() -> Iterator[Callable[..., None]]:
+    """A block whose function has calls done in a thread beside this one, in the order in which they
+    are given: whoever computes the next mask need not wait until the last one is safely on disk. It
+    waits itself where `BEHIND` calls wait.
 
     All have ended when the block has. The first error of a call comes out of the next call that is
     given, of one of the `BEHIND` next, or of the block's end; another error of the block goes
     before.
     """
+    waiting: deque[Future] = deque()
+    with ThreadPoolExecutor(1) as thread:
 
-    def __enter__(self) -> Behind:
-        self._thread = ThreadPoolExecutor(1)
-        self._waiting: deque[Future] = deque()
-        return self
+        def call(work: Callable[..., object], *args: Any) -> None:
+            while waiting and (waiting[0].done() or len(waiting) == BEHIND):
+                waiting.popleft().result()
+            waiting.append(thread.submit(work, *args))
 
-    def call(self, work: Callable[..., object], *args: Any) -> None:
-        """Has `work(*args)` done; waits where `BEHIND` calls wait."""
-        while self._waiting and (self._waiting[0].done() or len(self._waiting) == BEHIND):
-            self._waiting.popleft().result()
-        self._waiting.append(self._thread.submit(work, *args))
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._thread.shutdown()
-        if kind is None:
-            for call in self._waiting:
-                call.result()
+        yield call
+    for one in waiting:
+        one.result()
 
 
 def _one_thread() -> None:

@@ -16,7 +16,7 @@ import numpy as np
 
 from pdnet.base.files import temporary_name, write_image
 from pdnet.base.lock import only_writer
-from pdnet.base.parallel import Behind, progress
+from pdnet.base.parallel import behind, progress
 from pdnet.data.images import read_frame
 from pdnet.data.layout import IMAGE_SUFFIXES, images_by_stem, twins
 from pdnet.data.overlays import overlay_mask
@@ -149,7 +149,7 @@ def segment_video(
     with (
         only_writer(out),
         MaskFolder(out, overlay, video.names) as record,
-        Behind() as behind,
+        behind() as call,
         film as add,
     ):
         # one frame at a time: an hour of film must not be held in memory
@@ -159,7 +159,7 @@ def segment_video(
                 # first, so that a size that H.264 does not have is refused before a mask is written
                 add(overlay_mask(frame, mask))
             record.announce(name)
-            behind.call(write_image, out / f"{name}.png", mask.astype(np.uint8) * 255)
+            call(write_image, out / f"{name}.png", mask.astype(np.uint8) * 255)
             count += 1
         if count == 0:
             raise InputError(f"{source}: no frames in this video")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pdnet.base.parallel import BEHIND, Behind, each
+from pdnet.base.parallel import BEHIND, behind, each
 
 SCRIPT = """
 import os, sys, time
@@ -56,9 +56,9 @@ def test_no_worker_writes_on_after_its_command_was_killed(tmp_path):
 
 def test_calls_behind_are_done_in_order_before_the_block_ends():
     done: list[int] = []
-    with Behind() as behind:
+    with behind() as call:
         for number in range(3 * BEHIND):
-            behind.call(done.append, number)
+            call(done.append, number)
     assert done == list(range(3 * BEHIND))
 
 
@@ -69,19 +69,19 @@ def failing(number: int) -> None:
 
 def test_an_error_behind_comes_out_of_one_of_the_next_calls_or_of_the_end():
     given = 0
-    with pytest.raises(ValueError, match="one"), Behind() as behind:
+    with pytest.raises(ValueError, match="one"), behind() as call:
         for number in range(100):
-            behind.call(failing, number)
+            call(failing, number)
             given += 1
     assert given <= BEHIND + 2
-    with pytest.raises(ValueError, match="one"), Behind() as behind:
-        behind.call(failing, 1)
+    with pytest.raises(ValueError, match="one"), behind() as call:
+        call(failing, 1)
 
 
 def test_the_blocks_own_error_goes_before_and_what_was_given_is_done():
     done: list[int] = []
-    with pytest.raises(KeyError), Behind() as behind:
-        behind.call(done.append, 2)
-        behind.call(failing, 1)
+    with pytest.raises(KeyError), behind() as call:
+        call(done.append, 2)
+        call(failing, 1)
         raise KeyError
     assert done == [2]
