@@ -160,6 +160,8 @@ class ModelConfig(Section):
     # parts' displacements, is undone; or token by token, the two pictures registered
     difference: Literal["none", "plain", "aligned", "matched"] = "none"
     spread: int = Field(0, ge=0, le=12)  # layers that spread motion over whom it belongs to
+    # how far a part has moved: where it was found again, or what a head says that learned it
+    steps: Literal["found", "learned"] = "found"
     part_activation: Literal["softmax", "softmax_background"] = "softmax"
     mask_keys: Literal["none", "saliency", "part"] = "none"
     reference_fusion: Literal["mean", "concat_tokens"] = "mean"
@@ -185,6 +187,13 @@ class ModelConfig(Section):
         if difference == "aligned" and "displacement" not in info.data.get("position", ""):
             raise ValueError("'aligned' needs the camera's motion: model.position: displacement")
         return difference
+
+    @field_validator("steps")
+    @classmethod
+    def _against_the_scene(cls, steps: str, info: Info) -> str:
+        if steps == "learned" and info.data.get("difference", "matched") != "matched":
+            raise ValueError("'learned' needs registered pictures: model.difference: matched")
+        return steps
 
     @field_validator("reference_fusion")
     @classmethod
@@ -219,6 +228,10 @@ class LossConfig(Section):
     # beyond the paper: what attention, or a token's match, gathers from the reference looks like
     # the target; needs model.position or difference: matched
     correspondence: Weight = 0.0
+    # beyond the paper: how far each token moved is what true joints say, and which part of a body
+    # it shows what true parts say; both need model.steps: learned, and clips of data.source: casts
+    steps: Weight = 0.0
+    body_parts: Weight = 0.0
     # beyond the paper: parts follow when the picture is turned, moved and resized
     equivariance: Weight = 0.0
     # a part is one blob in the frame (paper), or one on each person
@@ -443,6 +456,25 @@ class Config(Section):
                 "correspondence needs model.position: displacement or model.difference: matched"
             )
         return loss
+
+    @field_validator("loss")
+    @classmethod
+    def _of_steps_that_are_learned(cls, loss: LossConfig, info: Info) -> LossConfig:
+        model = info.data.get("model")
+        learned = model and model.steps == "learned"
+        if learned and not loss.steps:
+            raise ValueError("model.steps: learned needs a weight of loss.steps")
+        if model and not learned and (loss.steps or loss.body_parts):
+            raise ValueError("steps and body_parts need model.steps: learned")
+        return loss
+
+    @field_validator("train")
+    @classmethod
+    def _since_the_first_frame(cls, train: TrainConfig, info: Info) -> TrainConfig:
+        model = info.data.get("model")
+        if model and model.steps == "learned" and train.reference != "first":
+            raise ValueError("model.steps: learned are steps since the first frame: reference")
+        return train
 
     @property
     def wants_flow(self) -> bool:

@@ -13,7 +13,9 @@ import torch
 import yaml
 
 from pdnet.config import ModelConfig, read_values, with_values
+from pdnet.data.layout import Clip, read_tree
 from pdnet.model import PDNet
+from pdnet.sample.casts import cast_unit
 
 ROOT = Path(__file__).parent.parent
 GOLDEN, GOLDEN_MODEL = ROOT / "tests/golden", ROOT / "tests/golden_model"
@@ -49,6 +51,18 @@ def make_tree(
     (root / "ImageSets/train.txt").write_text("".join(c + "\n" for c in train))
     (root / "ImageSets/val.txt").write_text("".join(c + "\n" for c in val))
     return root
+
+
+def rendered_cast(root: Path, kind: str = "eval", index: int = 1) -> Clip:
+    """People beside figures, rendered with their truth; the tree's only clip."""
+    unit = cast_unit(kind, index, seed=7)
+    unit.make(root, *unit.given)
+    (root / "ImageSets").mkdir()
+    split = "train" if kind == "train" else "val"
+    for name in ("train", "val"):
+        line = f"{kind}/{index:05d}\n" if name == split else ""
+        (root / f"ImageSets/{name}.txt").write_text(line)
+    return read_tree(root).clips(split)[0]
 
 
 TINY = {

@@ -106,6 +106,21 @@ def test_a_wrong_parameter_is_named_before_any_work(cli, tmp_path, monkeypatch, 
         ({"imbalance__levels": [1, 1]}, "100 stands twice"),
         ({"model__difference": "aligned"}, "'aligned' needs the camera's motion"),
         ({"loss__correspondence": 1.0}, "correspondence needs model.position: displacement"),
+        ({"model__steps": "learned"}, "'learned' needs registered pictures"),
+        ({"loss__body_parts": 1.0}, "steps and body_parts need model.steps: learned"),
+        (
+            {"model__preset": "ours", "model__steps": "learned"},
+            "model.steps: learned needs a weight of loss.steps",
+        ),
+        (
+            {
+                "model__preset": "ours",
+                "model__steps": "learned",
+                "loss__steps": 1.0,
+                "train__reference": "random",
+            },
+            "model.steps: learned are steps since the first frame: reference",
+        ),
         (
             {"model__position": "displacement", "model__reference_fusion": "concat_tokens"},
             "'concat_tokens' does not go with",

@@ -205,6 +205,20 @@ class Augmenter:
         """A picture in the input: (H, W, 3) and (H, W)."""
         return Picture(*(geometry.place(array, self.size) for array in picture))
 
+    def placed_steps(self, steps: np.ndarray, geometry: Geometry) -> Tensor:
+        """Steps (h, w, 2) of what a frame shows, where `placed` puts the frame -> (2, H, W) in
+        pixels of the input.
+        """
+        linear = geometry.linear(steps.shape[:2], self.size).astype(np.float32)
+        placed = np.ascontiguousarray(geometry.place(steps, self.size) @ linear.T)
+        return torch.from_numpy(placed).permute(2, 0, 1)
+
+    def placed_shares(self, maps: np.ndarray, geometry: Geometry) -> Tensor:
+        """Maps (h, w, n) of a frame in 0..1, where `placed` puts the frame -> (n, H, W)."""
+        # one by one: a warp takes four channels at most
+        placed = [geometry.place(one, self.size) for one in np.moveaxis(maps, 2, 0)]
+        return torch.from_numpy(np.stack(placed))
+
     def placed_flow(self, flow: np.ndarray, geometry: Geometry) -> Tensor:
         """Optical flow (h, w, 2) of a frame, where `placed` puts the frame -> its colours (3, H, W)
         in 0..1; a mirrored or turned frame moves in a mirrored or turned direction.

@@ -12,11 +12,13 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from pdnet.config import Config
-from pdnet.data.augment import Augmenter, Picture
+from pdnet.data.augment import Augmenter, Geometry, Picture
 from pdnet.data.cache import PictureReader
 from pdnet.data.flow import read_flow
+from pdnet.data.images import read_labels
 from pdnet.data.layout import Clip
 from pdnet.data.pairs import pasted_pair, warped_pair
+from pdnet.data.true_motion import body_part_maps, read_truth
 from pdnet.errors import InputError
 
 NAMES = ("target", "mask"), ("reference", "reference_mask")
@@ -43,6 +45,7 @@ class PairDataset(Dataset):
             targets = clip.frames[1:] if config.train.targets == "later" else clip.frames
             self.samples += [(clip, stem) for stem in targets]
         self.reference, self.seed = config.train.reference, config.seed
+        self.true_motion = config.model.steps == "learned"
         self.augmenter = Augmenter(config.train, config.model)
         self.reader = PictureReader(config.machine.cache_gib)
 
@@ -55,7 +58,11 @@ class PairDataset(Dataset):
 
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Tensor]:
         """(epoch, index) -> target, reference (3, H, W) in 0..1; mask, reference_mask (1, H, W);
-        and flow (3, H, W), colours in 0..1.
+        and flow (3, H, W), colours in 0..1. Where steps are learned: steps (2, H, W) of what the
+        target shows, in pixels, and body_parts, reference_body_parts (kinds, H, W) in 0..1.
+
+        Raises:
+            InputError: steps are to be learned, and nobody rendered the clip with its motion.
         """
         epoch, index = key
         rng = np.random.default_rng((self.seed, 1, epoch, index))
@@ -72,7 +79,28 @@ class PairDataset(Dataset):
         sample = _sample(self.augmenter.finished(rng, placed))
         if self.flow:
             sample["flow"] = self.augmenter.placed_flow(read_flow(clip.flow(stem)), geometry)
+        if self.true_motion:
+            sample |= self._true_motion(clip, stem, geometry)
+            sample["reference_body_parts"] = self._body_parts(clip, other, geometry)
         return sample
+
+    def _true_motion(self, clip: Clip, stem: str, geometry: Geometry) -> dict[str, Tensor]:
+        truth = read_truth(clip)
+        if truth is None:
+            raise InputError(
+                f"{clip.name}: no true motion of people and figures; loss.steps and "
+                "loss.body_parts learn from clips of data.source: casts"
+            )
+        moved = truth.step_map(stem, read_labels(clip.parts(stem)))
+        return {
+            "steps": self.augmenter.placed_steps(moved, geometry),
+            "body_parts": self._body_parts(clip, stem, geometry),
+        }
+
+    def _body_parts(self, clip: Clip, stem: str, geometry: Geometry) -> Tensor:
+        # of figures too: looks tell a limb, not who is alive
+        labels = read_labels(clip.parts(stem)) + read_labels(clip.figures(stem))
+        return self.augmenter.placed_shares(body_part_maps(labels), geometry)
 
 
 class ImageDataset(Dataset):

@@ -11,8 +11,8 @@ import numpy as np
 
 from pdnet.data.images import read_labels, read_mask
 from pdnet.data.layout import Clip
+from pdnet.data.true_motion import Truth, read_truth
 from pdnet.experiments.part_motion import PartMotion
-from pdnet.experiments.true_motion import Truth, read_truth
 from pdnet.inference.segment import Seen
 from pdnet.metrics.region_contour import frame_scores
 from pdnet.sample.body import PARTS_PER_PERSON

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from pdnet.experiments.true_motion import Truth
+from pdnet.data.true_motion import Truth
 from pdnet.inference.segment import Segmentation
 from pdnet.sample.body import JOINTS
 

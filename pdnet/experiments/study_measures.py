@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from pdnet.config import EvaluateConfig
 from pdnet.data.images import read_labels
 from pdnet.data.layout import Clip, read_tree
+from pdnet.data.true_motion import read_truth
 from pdnet.experiments.alive import Found
 from pdnet.experiments.imbalance import limb_scores
 from pdnet.experiments.measure import ClipMeasures, measure_clip
 from pdnet.experiments.names import level_of, scene_of
-from pdnet.experiments.true_motion import read_truth
 from pdnet.experiments.variants import Flows
 from pdnet.inference.people import masks
 from pdnet.inference.segment import ClipSegmenter, clip_segmenter, walk

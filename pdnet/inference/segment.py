@@ -36,8 +36,8 @@ class Segmentation:
         part_masks: (p, h, w) float32 on the part grid, saliency times part prediction; None
             without IPDA.
         part_steps: (p, h, w, 2) float32, how far each part has moved against the scene since the
-            first reference, in shares of the frame's width and height; None where attention does
-            not know places (`model.position`).
+            first reference, in shares of the frame's width and height; None where the network does
+            not know places (`model.position`, `difference: matched`).
     """
 
     probability: np.ndarray
@@ -191,6 +191,9 @@ def _part_steps(output: Output) -> np.ndarray | None:
     if found is None or found.displacement is None:
         return None
     h, w = output.parts.masks.shape[-2:]
+    if found.learned is not None:
+        shares = found.learned.shares((h, w))[0].permute(1, 2, 0)
+        return shares.expand(len(output.parts.masks[0]), -1, -1, -1).cpu().numpy()
     # a displacement leads back to where the part was
     moved = -found.moved((h, w))[0, 0]  # (p, n, 2) in cells
     shares = moved / torch.tensor([w, h], device=moved.device)

@@ -19,6 +19,7 @@ from pdnet.losses.parts import (
 )
 from pdnet.losses.people import nearest_person, place_in_person
 from pdnet.losses.segmentation import segmentation_loss
+from pdnet.losses.steps import naming_error, step_error
 from pdnet.model.backbone import build_backbone, load_pretrained
 from pdnet.model.blocks import resize
 from pdnet.model.ipda import Parts, part_predictions
@@ -97,6 +98,8 @@ class PDNetLoss(nn.Module):
         reference: Tensor,
         mask: Tensor,
         reference_mask: Tensor,
+        steps: Tensor | None = None,
+        body_parts: tuple[Tensor, Tensor] | None = None,
     ) -> dict[str, Tensor]:
         """Loss of a pair of frames.
 
@@ -104,6 +107,8 @@ class PDNetLoss(nn.Module):
             output: of the pairwise forward, with auxiliary logits.
             target, reference: (B, 3, H, W) RGB in 0..1, for the feature network.
             mask, reference_mask: (B, 1, H, W) in 0..1.
+            steps, body_parts: where they are learned, the truth, see `losses.steps`; parts of the
+                target and of the reference.
 
         Returns:
             `total` and its terms, each already weighted.
@@ -125,6 +130,11 @@ class PDNetLoss(nn.Module):
             terms["correspondence"] = c.correspondence * self._found_again(
                 output, target, reference
             )
+        if c.steps:
+            terms["steps"] = c.steps * step_error(output.correlation.learned.steps, steps, mask)
+        if c.body_parts:
+            pairs = zip(output.correlation.learned.body_parts, body_parts, strict=True)
+            terms["body_parts"] = c.body_parts * sum(naming_error(*pair) for pair in pairs)
         terms["total"] = sum(terms.values())
         return terms
 

@@ -10,12 +10,26 @@ from torch import Tensor, nn
 
 
 def conv_bn_relu(
-    inputs: int, outputs: int, kernel: int, *, groups: int = 1, relu: bool = True
+    inputs: int,
+    outputs: int,
+    kernel: int,
+    *,
+    groups: int = 1,
+    dilation: int = 1,
+    relu: bool = True,
 ) -> nn.Sequential:
     """Convolution (no bias, same size) -> batch norm -> ReLU."""
     layers: list[nn.Module] = [
         # no bias: the batch norm behind it has one
-        nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, groups=groups, bias=False),
+        nn.Conv2d(
+            inputs,
+            outputs,
+            kernel,
+            padding=dilation * (kernel // 2),
+            dilation=dilation,
+            groups=groups,
+            bias=False,
+        ),
         nn.BatchNorm2d(outputs),
     ]
     if relu:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from pdnet.model.blocks import coarse_grid, conv_bn_relu, initialise, resize
 from pdnet.model.motion import SHARPNESS, Camera, Match, coordinates, fit_camera
+from pdnet.model.steps import LearnedSteps
 
 TOLD_OF_PLACES = 3  # a part's step against the scene: x, y and its length, in cells
 RANGE = 0.15  # first range of the attention, a share of the grid's diagonal
@@ -95,6 +96,7 @@ class Correlation:
         camera: the scene's share of it, (B, R, 2, 3); likewise.
         matches: of each reference, where tokens are matched (`model.difference`); displacement and
             camera are theirs then, one for all parts.
+        learned: steps since the first reference, where a head says them (`model.steps`).
     """
 
     features: Tensor
@@ -102,6 +104,7 @@ class Correlation:
     displacement: Tensor | None = None
     camera: Camera | None = None
     matches: tuple[Match, ...] = ()
+    learned: LearnedSteps | None = None
 
     def matched(self, matches: tuple[Match, ...], size: tuple[int, int], parts: int) -> Correlation:
         """This, with the displacement of matched tokens on a grid of (h, w), for all parts."""

@@ -214,12 +214,14 @@ class Match:
         steps: (B, 2, H/4, W/4), from a token to the same thing, in tokens (x, y).
         motion: of `camera_between`.
         frames: the target and the reference, (B, 3, H, W) each, as the target's camera sees them.
+        appearance: (B, C, H/4, W/4), the reference's as the target's camera sees it.
     """
 
     window: Tensor
     steps: Tensor
     motion: Tensor
     frames: tuple[Tensor, Tensor]
+    appearance: Tensor
 
     def on(self, grid: tuple[int, int]) -> tuple[Tensor, Camera]:
         """Displacement (B, h * w, 2) and camera (B, 2, 3), in cells of a coarser grid."""
@@ -297,7 +299,7 @@ class Matching(nn.Module):
         told = torch.cat([appearance, features - appearance, likeness, *told], 1)
         # the mean of each cell: a hand's few pixels count wherever in it they lie
         found = F.adaptive_avg_pool2d(self.compare(told), grid)
-        return found, Match(window, steps, motion, (frame, then))
+        return found, Match(window, steps, motion, (frame, then), features)
 
 
 class Spread(nn.Module):

@@ -17,6 +17,7 @@ from pdnet.model.interactions import INTERACTIONS
 from pdnet.model.interactions.base import References
 from pdnet.model.ipda import Correlation, Memory, PartAttention, PartDecoupling, Parts
 from pdnet.model.motion import Camera, Difference, Matching, Spread, aligned
+from pdnet.model.steps import Steps
 
 
 @dataclass
@@ -110,6 +111,8 @@ class PDNet(nn.Module):
                 self.matching = Matching(config.channels, config.part_channels)
             elif config.difference != "none":
                 self.difference = Difference(config.channels, config.part_channels)
+            if config.steps == "learned":
+                self.steps = Steps(config.channels)
             if config.spread:
                 self.spread = Spread(config.channels, config.part_channels, config.spread)
         elif config.interaction != "none":
@@ -249,6 +252,10 @@ class PDNet(nn.Module):
             motion = motion + sum(told) / len(told)
         if self.config.spread:
             motion = self.spread(resize(target[1], grid), motion)
+        if self.config.steps == "learned":
+            reference = memory.appearance[:, 0]
+            learned = self.steps(target[1], reference, found.matches[0])
+            found = replace(found, learned=learned)
         return motion, found
 
     def _references_seen(

@@ -15,8 +15,8 @@ from pdnet.base.files import write_atomically
 from pdnet.data.images import read_frame, read_labels, read_mask
 from pdnet.data.layout import Clip
 from pdnet.data.overlays import FALSE, HIT, overlay_errors, overlay_mask
+from pdnet.data.true_motion import read_truth
 from pdnet.experiments.part_motion import MOVING
-from pdnet.experiments.true_motion import read_truth
 from pdnet.inference.segment import Segmentation, clip_segmenter, walk
 from pdnet.model.checkpoint import load_network
 from pdnet.report.figures import style, tile

@@ -23,6 +23,8 @@ PARTS = (
     "right lower leg",
 )
 PARTS_PER_PERSON = len(PARTS)
+# parts whose side nobody asks for: a mirrored picture keeps them
+KINDS = ("head", "torso", "upper arm", "lower arm", "upper leg", "lower leg")
 JOINTS = (
     "head", "neck", "pelvis",
     "left shoulder", "left elbow", "left wrist",

@@ -288,6 +288,8 @@ class Training:
             reference=batch["reference"],
             mask=batch["mask"],
             reference_mask=batch["reference_mask"],
+            steps=batch.get("steps"),
+            body_parts=(batch.get("body_parts"), batch.get("reference_body_parts")),
         )
         if self.loss.part_losses and self.config.loss.equivariance:
             terms["equivariance"] = self._following(batch, output.parts)

@@ -15,7 +15,7 @@ from pdnet.data.flow import write_flow
 from pdnet.data.layout import Clip, read_tree
 from pdnet.data.sampling import EpochSampler, ImageDataset, PairDataset, copies
 from pdnet.errors import InputError
-from tests.helpers import TINY, make_tree, save_image, write_params
+from tests.helpers import TINY, make_tree, rendered_cast, save_image, write_params
 
 
 def config(tmp_path, **changes: object) -> Config:
@@ -169,3 +169,36 @@ def test_a_clip_without_flow_is_one_line_that_names_what_to_run(tmp_path):
     with pytest.raises(InputError, match=says) as error:
         dataset[(0, 2)]
     assert "\n" not in str(error.value)
+
+
+LEARNED = {
+    "model.preset": "ours",
+    "model.steps": "learned",
+    "loss.steps": 1.0,
+    "loss.body_parts": 1.0,
+}
+
+
+def test_steps_lie_where_their_pixels_lie_and_turn_with_them(tmp_path):
+    clip = rendered_cast(tmp_path / "casts", kind="train")
+    chosen = config(tmp_path, **LEARNED, train__targets="later")
+    dataset = PairDataset([clip], chosen)
+    flipped = []
+    for epoch in range(6):
+        sample = dataset[(epoch, 0)]
+        assert sample["steps"].shape == (2, 64, 64)
+        assert sample["body_parts"].shape == sample["reference_body_parts"].shape == (6, 64, 64)
+        body, people = sample["body_parts"].sum(0), sample["mask"][0]
+        assert body.max() <= 1.001 and (body - people).min() > -0.05  # figures have parts too
+        moved = sample["steps"].abs().sum(0)
+        assert not moved[people == 0].any() and moved.max() > 1
+        flipped.append(sample["steps"][0][people > 0.9].mean().item())
+    # the draws mirror some: what went right goes left
+    assert min(flipped) < 0 < max(flipped)
+
+
+def test_clips_whose_motion_nobody_knows_cannot_teach_steps(tmp_path):
+    clips = read_tree(make_tree(tmp_path / "tree")).clips("train")
+    dataset = PairDataset(clips, config(tmp_path, **LEARNED))
+    with pytest.raises(InputError, match=r"a/one: no true motion.*data\.source: casts"):
+        dataset[(0, 1)]

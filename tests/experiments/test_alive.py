@@ -9,24 +9,18 @@ import pytest
 from pdnet.config import checked
 from pdnet.data.images import read_labels, read_mask
 from pdnet.data.layout import Clip, read_tree
+from pdnet.data.true_motion import SEEN_MOTION, read_truth
 from pdnet.experiments.alive import frame_counts, oracle, oracle_row
 from pdnet.experiments.measure import measure_clip
 from pdnet.experiments.part_motion import LIMB_ENDS, PartMotion
-from pdnet.experiments.true_motion import SEEN_MOTION, read_truth
 from pdnet.inference.segment import Seen, Segmentation
 from pdnet.sample.body import JOINTS
-from pdnet.sample.casts import cast_unit
+from tests.helpers import rendered_cast
 
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory) -> Clip:
-    root = tmp_path_factory.mktemp("casts")
-    (root / "ImageSets").mkdir()
-    (root / "ImageSets/val.txt").write_text("eval/00001\n")
-    (root / "ImageSets/train.txt").write_text("")
-    unit = cast_unit("eval", 1, seed=7)
-    unit.make(root, *unit.given)
-    return read_tree(root).clips("val")[0]
+    return rendered_cast(tmp_path_factory.mktemp("casts"))
 
 
 def test_the_truth_finds_all_people_and_takes_no_figure(clip):

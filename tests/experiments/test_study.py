@@ -15,13 +15,13 @@ from bs4 import BeautifulSoup
 
 from pdnet.config import study_configs
 from pdnet.data.layout import read_tree
+from pdnet.data.true_motion import read_truth
 from pdnet.errors import InputError
 from pdnet.experiments import study
 from pdnet.experiments.part_motion import MOVING
 from pdnet.experiments.study import StudyFolders, run_study, trainings, write_study
 from pdnet.experiments.study_measures import EncoderHead
 from pdnet.experiments.study_tables import write_imbalance, write_summary
-from pdnet.experiments.true_motion import read_truth
 from pdnet.report.pages import execute
 from pdnet.report.study import write_figures
 from pdnet.report.study_examples import EXAMPLES, examples, write_examples

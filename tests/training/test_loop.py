@@ -19,11 +19,12 @@ from pdnet.base.lock import only_writer
 from pdnet.base.tracking import Run
 from pdnet.config import Config, load_config
 from pdnet.errors import InputError
+from pdnet.inference.segment import clip_segmenter
 from pdnet.model.checkpoint import load_network
 from pdnet.sources.flow import compute_flow
 from pdnet.training.interrupt import Stopped
 from pdnet.training.loop import Training
-from tests.helpers import TINY, make_tree, save_image, write_params
+from tests.helpers import TINY, make_tree, rendered_cast, save_image, write_params
 
 
 @pytest.fixture
@@ -63,6 +64,30 @@ def test_training_lowers_the_loss_and_leaves_what_it_promises(tmp_path, data):
     epochs = validation(tmp_path / "models")
     assert len(epochs) == 4 and float(epochs[-1]["live_parts"]) >= 1
     assert 0 <= float(epochs[-1]["J&F-Mean"]) <= 1
+
+
+def test_true_joints_and_body_parts_teach_steps(tmp_path):
+    data = tmp_path / "casts"
+    clip = rendered_cast(data, kind="train")
+    learned = {
+        "model.preset": "ours",
+        "model.steps": "learned",
+        "loss.steps": 1.0,
+        "loss.body_parts": 1.0,
+        "train.targets": "later",
+        "train.image_steps": "none",
+        "train.holdout": [],
+        "train.optimiser": "adamw",
+        "train.lr_video_heads": 0.003,
+        "train.lr_video_backbone": 0.001,
+    }
+    chosen = config(tmp_path, **learned, train__epochs=2, train__steps_per_epoch=16)
+    path = Training(chosen, data, tmp_path / "models").fit()
+    for term in ("steps", "body_parts"):
+        costs = [float(row[term]) for row in history(tmp_path / "models")]
+        assert np.mean(costs[-10:]) < 0.7 * np.mean(costs[:10]), term
+    steps = clip_segmenter(load_network(path), clip).segment(2).part_steps
+    assert np.isfinite(steps).all() and np.abs(steps).max() > 0.005
 
 
 @pytest.mark.parametrize("freeze", [False, True])

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from pdnet.data.layout import Clip
-from pdnet.sample.body import JOINTS, PARTS
+from pdnet.sample.body import JOINTS, KINDS, PARTS, body_parts
 
 # pixels of a 240-line frame against the scene: less is lost when the frame shrinks to the input
 SEEN_MOTION = 2.0
@@ -55,6 +55,31 @@ class Truth:
         rest = (first[1] - first[0][:, 2]) @ np.linalg.inv(first[0][:, :2]).T
         return rest @ now[0][:, :2].T + now[0][:, 2]
 
+    def step_map(self, stem: str, parts: np.ndarray) -> np.ndarray:
+        """How far what each pixel of an annotated frame shows has moved against the scene since the
+        first frame: (h, w, 2) float32, in pixels (x, y) of this map; 0 outside of people. Along a
+        limb the step of one end goes over into that of the other.
+
+        Args:
+            stem: of the frame.
+            parts: (h, w) labels of its people's parts, 10 * member + 1 + part.
+        """
+        h, w = parts.shape
+        scale = np.array([w / self.size[1], h / self.size[0]])
+        joints, steps = self._at(stem)[1] * scale, self.steps(stem) * scale
+        moved = np.zeros((h, w, 2), np.float32)
+        for label in np.unique(parts[parts > 0]):
+            member, part = divmod(int(label) - 1, len(PARTS))
+            ends = [JOINTS.index(joint) for joint in ENDS[PARTS[part]]]
+            first, last = ends[0], ends[-1]
+            rows, columns = np.nonzero(parts == label)
+            along = joints[member, last] - joints[member, first]
+            from_first = np.stack([columns, rows], 1) + 0.5 - joints[member, first]
+            share = np.clip(from_first @ along / max(along @ along, 1e-6), 0, 1)[:, None]
+            both = (1 - share) * steps[member, first] + share * steps[member, last]
+            moved[rows, columns] = both
+        return moved
+
     def part_motion(self, stem: str) -> np.ndarray:
         """(members, parts): how far each part's joints moved against the scene, their mean."""
         length = np.linalg.norm(self.steps(stem), axis=-1)  # (members, joints)
@@ -68,6 +93,15 @@ class Truth:
     def _at(self, stem: str) -> tuple[np.ndarray, np.ndarray]:
         index = self.stems.index(stem)
         return self.camera[index], self.joints[index]
+
+
+def body_part_maps(labels: np.ndarray) -> np.ndarray:
+    """Rendered labels (h, w) of people or figures -> (h, w, kinds) float32, 1 where a body part of
+    `sample.body.KINDS` is.
+    """
+    of_part = [[part.endswith(kind) for kind in KINDS] for part in PARTS]
+    nothing = [[False] * len(KINDS)]  # the last row is that of -1, the background
+    return np.array(of_part + nothing, np.float32)[body_parts(labels)]
 
 
 def read_truth(clip: Clip) -> Truth | None:
