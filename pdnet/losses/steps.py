@@ -11,7 +11,7 @@ SEEN = 0.05  # share of a token from which on what it shows has a step
 
 def step_error(found: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
     """Squared error of steps, in tokens: the mean over people's tokens. Of all others nothing is
-    asked: to tell people from figures as well made steps of people several times slower to learn.
+    asked: to say that they rest is to tell them from people, which shrinks every step.
 
     Args:
         found: (B, 2, h, w) in tokens (x, y).
