@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from pdnet.data.layout import Clip
-from pdnet.sample.body import JOINTS, KINDS, PARTS, body_parts
+from pdnet.data.skeleton import JOINTS, KINDS, PARTS, body_parts
 
 # pixels of a 240-line frame against the scene: less is lost when the frame shrinks to the input
 SEEN_MOTION = 2.0
@@ -97,7 +97,7 @@ class Truth:
 
 def body_part_maps(labels: np.ndarray) -> np.ndarray:
     """Rendered labels (h, w) of people or figures -> (h, w, kinds) float32, 1 where a body part of
-    `sample.body.KINDS` is.
+    `data.skeleton.KINDS` is.
     """
     of_part = [[part.endswith(kind) for kind in KINDS] for part in PARTS]
     nothing = [[False] * len(KINDS)]  # the last row is that of -1, the background

@@ -11,11 +11,11 @@ import numpy as np
 
 from pdnet.data.images import read_labels, read_mask
 from pdnet.data.layout import Clip
+from pdnet.data.skeleton import PARTS_PER_PERSON
 from pdnet.data.true_motion import Truth, read_truth
 from pdnet.experiments.part_motion import PartMotion
 from pdnet.inference.segment import Seen
 from pdnet.metrics.region_contour import frame_scores
-from pdnet.sample.body import PARTS_PER_PERSON
 
 # bounds of a part's motion in pixels of a 240-line frame: rests, moves a little, moves, moves far
 MOTION_BINS = (0.0, 1.0, 3.0, 8.0, np.inf)

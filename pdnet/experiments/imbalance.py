@@ -13,13 +13,13 @@ import numpy as np
 
 from pdnet.data.images import read_labels
 from pdnet.data.layout import Clip, read_tree
+from pdnet.data.skeleton import PARTS, body_parts
 from pdnet.experiments.measure import COARSE
 from pdnet.experiments.names import CONTROL, level_of, scene_of
 from pdnet.inference.people import masks
 from pdnet.inference.segment import ClipSegmenter, clip_segmenter
 from pdnet.metrics.region_contour import region_similarity
 from pdnet.model import PDNet
-from pdnet.sample.body import PARTS, body_parts
 
 # forearms and shins: what moves most
 LIMBS = tuple(i for i, name in enumerate(PARTS) if "lower" in name)

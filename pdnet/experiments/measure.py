@@ -12,6 +12,7 @@ import numpy as np
 from pdnet.config import EvaluateConfig
 from pdnet.data.images import read_labels, read_mask
 from pdnet.data.layout import Clip
+from pdnet.data.skeleton import body_parts
 from pdnet.experiments.alive import Found
 from pdnet.inference.people import masks
 from pdnet.inference.segment import ClipSegmenter, Seen
@@ -19,7 +20,6 @@ from pdnet.metrics.calibration import probability_counts
 from pdnet.metrics.parts import agreement, identity, part_labels
 from pdnet.metrics.region_contour import ClipScore, frame_scores
 from pdnet.metrics.stability import clip_stability
-from pdnet.sample.body import body_parts
 
 COARSE = 4  # every fourth row and column is enough for shares of many thousand pixels
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from pdnet.data.skeleton import JOINTS
 from pdnet.data.true_motion import Truth
 from pdnet.inference.segment import Segmentation
-from pdnet.sample.body import JOINTS
 
 MOVING = 3.0  # pixels of a 240-line frame: limbs that moved at least as far are counted
 LIMB_ENDS = ("elbow", "wrist", "knee", "ankle")

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from pdnet.config import EvaluateConfig
 from pdnet.data.images import read_labels
 from pdnet.data.layout import Clip, read_tree
+from pdnet.data.skeleton import PARTS_PER_PERSON
 from pdnet.data.true_motion import read_truth
 from pdnet.experiments.alive import Found
 from pdnet.experiments.imbalance import limb_scores
@@ -24,7 +25,6 @@ from pdnet.inference.segment import ClipSegmenter, clip_segmenter, walk
 from pdnet.metrics.calibration import BINS, calibration_error, overlap_curve
 from pdnet.model import PDNet
 from pdnet.model.pdnet import Output
-from pdnet.sample.body import PARTS_PER_PERSON
 
 DECIMALS = 5  # of recorded shares
 CURVE = range(5, BINS, 5)  # thresholds in per cent that are recorded

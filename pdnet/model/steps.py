@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from pdnet.model.blocks import conv_bn_relu, initialise
 from pdnet.model.motion import Match, in_single
 
-BODY_PARTS = 6  # head, torso, upper and lower arms and legs: `sample.body.KINDS`
+BODY_PARTS = 6  # head, torso, upper and lower arms and legs: `data.skeleton.KINDS`
 # of the layers: together they see 16 tokens each way, half a frame of 128 lines
 DILATIONS = (1, 2, 4, 8, 1)
 

@@ -17,13 +17,13 @@ from pdnet.config import EvaluateConfig
 from pdnet.data.fit import resized
 from pdnet.data.images import read_frame, read_labels, read_mask
 from pdnet.data.layout import Clip
+from pdnet.data.skeleton import body_parts
 from pdnet.inference.people import Cutter
 from pdnet.inference.segment import clip_segmenter, walk
 from pdnet.metrics.region_contour import frame_scores
 from pdnet.metrics.stability import flow_back
 from pdnet.model import PDNet
 from pdnet.model.ipda import Memory, Parts
-from pdnet.sample.body import body_parts
 
 LONG_SIDE = 560  # pixels of a picture on the screen: two of them stand side by side
 FLOW_STEP = 4  # pixels of the picture from one kept flow vector to the next

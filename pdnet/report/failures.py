@@ -20,11 +20,11 @@ from pdnet.base.files import need
 from pdnet.data.images import read_frame, read_labels, read_mask
 from pdnet.data.layout import read_tree
 from pdnet.data.overlays import overlay_errors, overlay_mask
+from pdnet.data.skeleton import PARTS_PER_PERSON
 from pdnet.experiments.statistics import FEWEST_CLIPS, holm, smallest_p
 from pdnet.metrics.evaluator import read_prediction
 from pdnet.metrics.region_contour import tolerance
 from pdnet.report.figures import style, tile
-from pdnet.sample.body import PARTS_PER_PERSON
 
 WORST_SHARE = 0.1
 FEWEST_FRAMES = 5  # of a clip, for a rank correlation

@@ -14,8 +14,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from pdnet.data.overlays import overlay_errors, overlay_mask, overlay_parts, part_palette
+from pdnet.data.skeleton import PARTS
 from pdnet.report.clip_outputs import ClipOutputs, ClipPictures
-from pdnet.sample.body import PARTS
 
 LAYERS = ("mask", "errors", "parts", "one part", "true parts", "probability", "frame")
 OF_PARTS = ("parts", "one part")  # layers that a network without parts does not have

@@ -17,6 +17,7 @@ from pdnet.data.fit import frame_tensor, input_shape
 from pdnet.data.images import read_frame
 from pdnet.data.layout import Clip, read_tree
 from pdnet.data.overlays import overlay_mask, overlay_parts, part_palette
+from pdnet.data.skeleton import PARTS
 from pdnet.errors import InputError
 from pdnet.experiments.measure import PartPixels
 from pdnet.inference.segment import clip_segmenter, walk
@@ -25,7 +26,6 @@ from pdnet.model import PDNet
 from pdnet.model.checkpoint import load_network
 from pdnet.model.ipda import Parts
 from pdnet.report.figures import style, tile
-from pdnet.sample.body import PARTS
 
 if TYPE_CHECKING:
     from pandas.io.formats.style import Styler

@@ -10,29 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-PARTS = (
-    "head",
-    "torso",
-    "left upper arm",
-    "left lower arm",
-    "right upper arm",
-    "right lower arm",
-    "left upper leg",
-    "left lower leg",
-    "right upper leg",
-    "right lower leg",
-)
-PARTS_PER_PERSON = len(PARTS)
-# parts whose side nobody asks for: a mirrored picture keeps them
-KINDS = ("head", "torso", "upper arm", "lower arm", "upper leg", "lower leg")
-JOINTS = (
-    "head", "neck", "pelvis",
-    "left shoulder", "left elbow", "left wrist",
-    "right shoulder", "right elbow", "right wrist",
-    "left hip", "left knee", "left ankle",
-    "right hip", "right knee", "right ankle",
-)  # fmt: skip
-
 TORSO, NECK, HEAD = 0.30, 0.05, 0.075
 UPPER_ARM, LOWER_ARM = 0.165, 0.17
 UPPER_LEG, LOWER_LEG = 0.24, 0.25
@@ -135,13 +112,6 @@ class Motion:
     def time(self, what: str, seconds: float) -> float:
         """The time that a joint, or the path, is at."""
         return self.moment if what in self.held else seconds
-
-
-def body_parts(labels: np.ndarray) -> np.ndarray:
-    """Rendered labels (0 background, 10 * person + 1 + part) -> body part 0..9, -1 on the
-    background.
-    """
-    return np.where(labels > 0, (labels.astype(int) - 1) % PARTS_PER_PERSON, -1)
 
 
 def make_motion(

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from pdnet.sample.body import HEAD, LOWER_ARM, LOWER_LEG, PARTS, PARTS_PER_PERSON
+from pdnet.data.skeleton import PARTS, PARTS_PER_PERSON
+from pdnet.sample.body import HEAD, LOWER_ARM, LOWER_LEG
 
 SHIFT = 4  # sub-pixel bits of OpenCV's polygon fill
 TEXTURE = 96  # side of a texture patch in pixels

@@ -17,8 +17,9 @@ from pdnet.base.files import write_image, write_json
 from pdnet.base.imports import code_hash
 from pdnet.base.manifest import Unit, recipe, text_unit
 from pdnet.base.parameters_file import read_parameters, shown
+from pdnet.data.skeleton import JOINTS, PARTS
 from pdnet.errors import InputError
-from pdnet.sample.body import ACTIONS, JOINTS, PARTS
+from pdnet.sample.body import ACTIONS
 from pdnet.sample.scene import FPS, Person, Scene, SceneScript
 
 ANNOTATED_EVERY = 5  # as MVPS

@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from pdnet.data.skeleton import PARTS_PER_PERSON
 from pdnet.sample.backdrop import camera_matrix, make_backdrop, view
-from pdnet.sample.body import ACTIONS, MOVES, PARTS_PER_PERSON, Motion, make_motion, pose
+from pdnet.sample.body import ACTIONS, MOVES, Motion, make_motion, pose
 from pdnet.sample.paint import PATTERNS, Canvas, Look, cloth, make_look, paint_person
 
 FPS = 30

@@ -7,8 +7,8 @@ import pytest
 
 from pdnet.data.images import read_labels, read_mask
 from pdnet.data.layout import Clip
+from pdnet.data.skeleton import JOINTS, KINDS, PARTS
 from pdnet.data.true_motion import body_part_maps, read_truth
-from pdnet.sample.body import JOINTS, KINDS, PARTS
 from tests.helpers import rendered_cast
 
 

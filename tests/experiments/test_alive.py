@@ -9,12 +9,12 @@ import pytest
 from pdnet.config import checked
 from pdnet.data.images import read_labels, read_mask
 from pdnet.data.layout import Clip, read_tree
+from pdnet.data.skeleton import JOINTS
 from pdnet.data.true_motion import SEEN_MOTION, read_truth
 from pdnet.experiments.alive import frame_counts, oracle, oracle_row
 from pdnet.experiments.measure import measure_clip
 from pdnet.experiments.part_motion import LIMB_ENDS, PartMotion
 from pdnet.inference.segment import Seen, Segmentation
-from pdnet.sample.body import JOINTS
 from tests.helpers import rendered_cast
 
 

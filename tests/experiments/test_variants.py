@@ -13,9 +13,9 @@ from pdnet.base.manifest import bring
 from pdnet.config import load_config, variant_configs
 from pdnet.data.images import read_labels
 from pdnet.data.layout import read_tree
+from pdnet.data.skeleton import body_parts
 from pdnet.errors import InputError
 from pdnet.experiments.variants import Places, run_variant
-from pdnet.sample.body import body_parts
 from pdnet.sample.render import clip_units
 from pdnet.sample.series import series
 from pdnet.training.loop import Training

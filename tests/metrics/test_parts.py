@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from pdnet.data.skeleton import body_parts
 from pdnet.metrics.parts import agreement, identity, part_labels
-from pdnet.sample.body import body_parts
 
 
 def test_part_agreement():

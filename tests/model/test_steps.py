@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from pdnet.data.skeleton import KINDS
 from pdnet.inference.segment import ClipSegmenter
 from pdnet.model.steps import BODY_PARTS, DILATIONS
-from pdnet.sample.body import KINDS
 from tests.helpers import small
 
 LEARNED = {"difference": "matched", "steps": "learned"}

@@ -7,10 +7,10 @@ import pytest
 
 from pdnet.base.manifest import bring
 from pdnet.data.layout import read_tree
+from pdnet.data.skeleton import PARTS
 from pdnet.experiments.measure import PartPixels
 from pdnet.metrics.parts import agreement
 from pdnet.report import parts
-from pdnet.sample.body import PARTS
 from pdnet.sample.render import clip_units
 from pdnet.sample.series import series
 from tests.helpers import make_tree, small

@@ -8,7 +8,7 @@ import pytest
 from pdnet.base.manifest import bring
 from pdnet.data.images import read_labels, read_mask
 from pdnet.data.layout import problems, read_tree
-from pdnet.sample.body import JOINTS
+from pdnet.data.skeleton import JOINTS
 from pdnet.sample.casts import LONGEST, SOONEST, cast, cast_unit, training_frames
 from pdnet.sample.scene import FPS, Scene, SceneScript
 

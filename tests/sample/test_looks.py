@@ -11,8 +11,8 @@ from sklearn.metrics import balanced_accuracy_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from pdnet.data.skeleton import PARTS_PER_PERSON
 from pdnet.model.backbone import LITE0, Backbone, build_backbone, load_pretrained
-from pdnet.sample.body import PARTS_PER_PERSON
 from pdnet.sample.casts import cast, training_frames
 from pdnet.sample.scene import Scene
 

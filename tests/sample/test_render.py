@@ -11,8 +11,8 @@ import yaml
 from pdnet.base.manifest import bring
 from pdnet.data.images import read_labels
 from pdnet.data.layout import problems, read_tree
+from pdnet.data.skeleton import PARTS
 from pdnet.errors import InputError
-from pdnet.sample.body import PARTS
 from pdnet.sample.render import clip_units, image_units, read_scenes
 from tests.helpers import ROOT
 

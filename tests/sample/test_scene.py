@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pdnet.sample.body import JOINTS, PARTS
+from pdnet.data.skeleton import JOINTS, PARTS
 from pdnet.sample.render import read_scenes
 from pdnet.sample.scene import Scene
 from tests.helpers import ROOT
