@@ -209,8 +209,7 @@ class Augmenter:
         """Steps (h, w, 2) of what a frame shows, where `placed` puts the frame -> (2, H, W) in
         pixels of the input.
         """
-        linear = geometry.linear(steps.shape[:2], self.size).astype(np.float32)
-        placed = np.ascontiguousarray(geometry.place(steps, self.size) @ linear.T)
+        placed = np.ascontiguousarray(self._turned(steps, geometry))
         return torch.from_numpy(placed).permute(2, 0, 1)
 
     def placed_shares(self, maps: np.ndarray, geometry: Geometry) -> Tensor:
@@ -221,10 +220,16 @@ class Augmenter:
 
     def placed_flow(self, flow: np.ndarray, geometry: Geometry) -> Tensor:
         """Optical flow (h, w, 2) of a frame, where `placed` puts the frame -> its colours (3, H, W)
-        in 0..1; a mirrored or turned frame moves in a mirrored or turned direction.
+        in 0..1.
         """
-        linear = geometry.linear(flow.shape[:2], self.size).astype(np.float32)
-        return image_tensor(flow_colours(geometry.place(flow, self.size) @ linear.T))
+        return image_tensor(flow_colours(self._turned(flow, geometry)))
+
+    def _turned(self, steps: np.ndarray, geometry: Geometry) -> np.ndarray:
+        """Steps (h, w, 2) in the input, (H, W, 2): a mirrored or turned frame moves in a mirrored
+        or turned direction.
+        """
+        linear = geometry.linear(steps.shape[:2], self.size).astype(np.float32)
+        return geometry.place(steps, self.size) @ linear.T
 
     def finished(
         self, rng: np.random.Generator, pictures: Sequence[Picture]

@@ -10,10 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pdnet.data.skeleton import KINDS
 from pdnet.model.blocks import conv_bn_relu, initialise
 from pdnet.model.motion import Match, in_single
 
-BODY_PARTS = 6  # head, torso, upper and lower arms and legs: `data.skeleton.KINDS`
+BODY_PARTS = len(KINDS)
 # of the layers: together they see 16 tokens each way, half a frame of 128 lines
 DILATIONS = (1, 2, 4, 8, 1)
 
