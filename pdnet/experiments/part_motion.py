@@ -14,6 +14,9 @@ from pdnet.inference.segment import Segmentation
 
 MOVING = 3.0  # pixels of a 240-line frame: limbs that moved at least as far are counted
 LIMB_ENDS = ("elbow", "wrist", "knee", "ankle")
+# limbs, and sums over them, x and y together, of steps in pixels: the true ones, the network's
+SUMS = ("limbs", "true_steps", "true_squares", "found_steps", "found_squares", "products")
+OF_TRUTH, OF_NETWORK = SUMS[:3], SUMS[3:]
 
 
 @dataclass
@@ -45,16 +48,31 @@ class PartMotion:
                 self.truth.append(steps[member, limb])
 
     def measures(self) -> dict[str, float]:
-        """`correlation` of found and true steps (x and y together), `end_point_error` and
-        `still_error` (that of saying that nothing moved) in pixels, `limbs`: how many; empty
-        without any.
+        """`end_point_error` and `still_error` (that of saying that nothing moved), means in pixels,
+        and the `SUMS` that `correlation` takes; empty without any limb.
         """
         if not self.found:
             return {}
         found, truth = np.array(self.found), np.array(self.truth)
+        added = (truth, truth**2, found, found**2, found * truth)
+        sums = (len(found), *(values.sum() for values in added))
         return {
-            "correlation": float(np.corrcoef(found.ravel(), truth.ravel())[0, 1]),
             "end_point_error": float(np.linalg.norm(found - truth, axis=1).mean()),
             "still_error": float(np.linalg.norm(truth, axis=1).mean()),
-            "limbs": float(len(found)),
+            **{name: float(value) for name, value in zip(SUMS, sums, strict=True)},
         }
+
+
+def correlation(sums: np.ndarray) -> np.ndarray:
+    """Correlation of found and true steps, x and y together.
+
+    Args:
+        sums: (..., 6) `SUMS`; those of clips add up.
+
+    Returns:
+        (...) in -1..1; nan where either does not vary.
+    """
+    limbs, *added = np.moveaxis(sums, -1, 0)
+    true, true_square, found, found_square, product = (values / (2 * limbs) for values in added)
+    spread = (true_square - true**2) * (found_square - found**2)
+    return (product - true * found) / np.sqrt(np.where(spread > 0, spread, np.nan))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -84,6 +84,26 @@ def mean_interval(values: pd.DataFrame, seed: int = 0) -> tuple[float, float]:
     seed_weights = rng.multinomial(seeds, np.full(seeds, 1 / seeds), DRAWS) / seeds
     means = ((clip_weights @ values.to_numpy()) * seed_weights).sum(1)
     low, high = np.percentile(means, INTERVAL)
+    return float(low), float(high)
+
+
+def pooled_interval(
+    sums: np.ndarray, measure: Callable[[np.ndarray], np.ndarray], seed: int = 0
+) -> tuple[float, float]:
+    """95 % interval of what is measured over all clips together, mean over seeds, by drawing clips
+    and seeds anew, with replacement.
+
+    Args:
+        sums: (clips, seeds, sums) that add up over clips.
+        measure: (..., sums) -> (...).
+        seed: of the draws, so that a table is the same each time.
+    """
+    rng = np.random.default_rng(seed)
+    clips, seeds = sums.shape[:2]
+    drawn = rng.multinomial(clips, np.full(clips, 1 / clips), DRAWS)
+    seed_weights = rng.multinomial(seeds, np.full(seeds, 1 / seeds), DRAWS) / seeds
+    values = measure(np.einsum("dc,cst->dst", drawn, sums))
+    low, high = np.percentile((values * seed_weights).sum(1), INTERVAL)
     return float(low), float(high)
 
 

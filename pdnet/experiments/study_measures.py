@@ -19,6 +19,7 @@ from pdnet.experiments.alive import Found
 from pdnet.experiments.imbalance import limb_scores
 from pdnet.experiments.measure import ClipMeasures, measure_clip
 from pdnet.experiments.names import level_of, scene_of
+from pdnet.experiments.part_motion import OF_NETWORK
 from pdnet.experiments.variants import Flows
 from pdnet.inference.people import masks
 from pdnet.inference.segment import ClipSegmenter, clip_segmenter, walk
@@ -106,9 +107,9 @@ def measure_series(network: PDNet, series: Path, options: EvaluateConfig) -> lis
 
 
 def _named(measured: ClipMeasures, prefix: str) -> dict[str, float]:
-    """J&F, and what is found of whom, under names of their own."""
+    """J&F, what is found of whom, and steps of limbs, under names of their own."""
     kept = {"J&F": measured.row("")["J&F"]}
-    for name in ("people_found", "figures_taken"):
+    for name in ("people_found", "figures_taken", *OF_NETWORK):
         if name in measured.alive:
             kept[name] = measured.alive[name]
     return {f"{prefix} {name}": value for name, value in kept.items()}

@@ -8,11 +8,13 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from pdnet.experiments.part_motion import OF_NETWORK, OF_TRUTH, correlation
 from pdnet.experiments.statistics import (
     bootstrap_interval,
     holm,
     mean_interval,
     paired,
+    pooled_interval,
     smallest_p,
 )
 from pdnet.experiments.tables import write_table_files
@@ -25,8 +27,6 @@ POWER = 2.8  # standard errors: a difference of so many is significant four time
 MEANS = {
     "head J&F": ("by its encoder's head", 100, 1),
     "calibration_error": ("calibration error", 100, 1),
-    "correlation": ("steps: correlation", 1, 2),
-    "end_point_error": ("steps: error (px)", 1, 1),
     "nmi": ("parts: NMI", 1, 2),
     "over_time": ("parts: identity", 1, 2),
 }
@@ -180,7 +180,24 @@ def _row(rows: pd.DataFrame, curves: pd.DataFrame) -> dict[str, str]:
     for column, (title, factor, decimals) in MEANS.items():
         if column in rows and rows[column].notna().any():
             row[title] = f"{factor * rows[column].mean():.{decimals}f}"
-    return row
+    return row | _steps(rows)
+
+
+def _steps(rows: pd.DataFrame) -> dict[str, str]:
+    """How far limbs are said to have moved, over those of all clips together: correlation with the
+    true steps, also with another clip's first frame as reference, and error.
+    """
+    if "products" not in rows or rows["products"].isna().all():
+        return {}
+    error = rows["end_point_error"].mul(rows["limbs"]).sum() / rows["limbs"].sum()
+    said = {"steps: error (px)": f"{error:.1f}"}
+    for title, prefix in (("steps: correlation", ""), ("steps: correlation then", "unrelated ")):
+        columns = [*OF_TRUTH, *(f"{prefix}{name}" for name in OF_NETWORK)]
+        by_seed = [of.sort_values("clip")[columns].fillna(0) for _, of in rows.groupby("seed")]
+        sums = np.stack(by_seed, 1)  # (clips, seeds, columns)
+        low, high = pooled_interval(sums, correlation)
+        said[title] = f"{correlation(sums.sum(0)).mean():.2f} ({low:.2f} to {high:.2f})"
+    return said
 
 
 def _unrelated(rows: pd.DataFrame) -> dict[str, str]:
@@ -218,7 +235,9 @@ def _note(rows: pd.DataFrame, oracle: pd.DataFrame) -> str:
         f"clips can give none below {smallest_p(clips):.1e} before that. The best threshold is "
         "chosen on the same clips: an upper bound. Resting parts: less than a pixel of motion "
         "while their person moves elsewhere. Steps: the parts' own against the true joints' of "
-        "limbs that moved three pixels or more. Told apart: the chance that somebody who has "
-        "moved gets a higher mean probability than a figure; 0.5 knows nothing. In "
+        "limbs that moved three pixels or more, over all limbs of the clips (mean over seeds, "
+        "interval over clips and seeds); then: with another clip's first frame. Told apart: the "
+        "chance that somebody who has moved gets a higher mean probability than a figure; 0.5 "
+        "knows nothing. In "
         f"{100 * oracle['decided'].mean():.0f} % of the frames every person has moved."
     )

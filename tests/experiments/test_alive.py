@@ -13,7 +13,7 @@ from pdnet.data.skeleton import JOINTS
 from pdnet.data.true_motion import SEEN_MOTION, read_truth
 from pdnet.experiments.alive import frame_counts, oracle, oracle_row
 from pdnet.experiments.measure import measure_clip
-from pdnet.experiments.part_motion import LIMB_ENDS, PartMotion
+from pdnet.experiments.part_motion import LIMB_ENDS, SUMS, PartMotion, correlation
 from pdnet.inference.segment import Seen, Segmentation
 from tests.helpers import rendered_cast
 
@@ -82,8 +82,26 @@ def test_true_steps_correlate_and_have_no_error(clip):
         offset.add(TellsTheTruth(clip, wrong=3.0).segment(index, frame), stem, truth)
     right = motion.measures()
     # two limbs that meet in a cell share its step
-    assert right["correlation"] > 0.9 and right["end_point_error"] < 0.2 * right["still_error"]
+    assert correlated(right) > 0.9 and right["end_point_error"] < 0.2 * right["still_error"]
     assert offset.measures()["end_point_error"] > right["end_point_error"] + 3
+    by_hand = np.corrcoef(np.ravel(motion.found), np.ravel(motion.truth))[0, 1]
+    assert correlated(right) == pytest.approx(by_hand)
+    # an offset is none of correlation's business, and clips add up
+    assert correlated(offset.measures()) == pytest.approx(by_hand)
+    both = {name: right[name] + offset.measures()[name] for name in right}
+    found = np.ravel([*motion.found, *offset.found])
+    together = found, np.ravel([*motion.truth, *offset.truth])
+    assert correlated(both) == pytest.approx(np.corrcoef(*together)[0, 1])
+
+
+def correlated(measures: dict[str, float]) -> float:
+    return float(correlation(np.array([measures[name] for name in SUMS])))
+
+
+def test_what_does_not_vary_correlates_with_nothing():
+    true, still = np.array([3.0, -4.0]), np.zeros(2)
+    sums = [1, true.sum(), (true**2).sum(), still.sum(), still.sum(), still.sum()]
+    assert np.isnan(correlation(np.array(sums)))
 
 
 def test_a_network_without_places_has_no_steps_to_judge(clip):
@@ -99,7 +117,7 @@ def test_a_measured_clip_says_what_was_found_of_whom(clip):
     measured = measure_clip(TellsTheTruth(clip), clip, flows, options)
     assert measured.alive["people_found"] == measured.alive["people"] > 0
     assert measured.alive["figures_taken"] == 0
-    assert measured.alive["correlation"] > 0.9
+    assert correlated(measured.alive) > 0.9
 
 
 def test_clips_without_figures_are_counted_nothing_of(tree):

@@ -12,6 +12,7 @@ from pdnet.experiments.statistics import (
     holm,
     mean_interval,
     paired,
+    pooled_interval,
     smallest_p,
     verdict,
 )
@@ -87,6 +88,21 @@ def test_the_interval_of_a_mean_is_that_of_a_difference_to_nought():
     values = np.random.default_rng(4).normal(0, 1, (7, 3))
     other = bootstrap_interval(values, np.zeros((7, 1)))
     assert mean_interval(pd.DataFrame(values)) == pytest.approx(other)
+
+
+def test_what_is_measured_of_all_clips_together_is_drawn_like_a_mean_of_equal_clips():
+    values = np.random.default_rng(5).normal(3, 1, (7, 3))
+    counted = np.stack([values, np.ones_like(values)], 2)
+
+    def mean(sums):
+        return sums[..., 0] / sums[..., 1]
+
+    expected = mean_interval(pd.DataFrame(values))
+    assert pooled_interval(counted, mean) == pytest.approx(expected)
+    # a clip of twice as many counts twice
+    counted[:3] *= 2
+    low, high = pooled_interval(counted, mean)
+    assert low < mean(counted.sum(0)).mean() < high and (low, high) != pytest.approx(expected)
 
 
 def test_clips_that_only_one_of_two_has_are_not_paired():

@@ -70,7 +70,9 @@ def test_what_the_study_measures(places, params):
     clips = pd.read_csv(places.out / "clips.csv")
     assert len(clips) == 2 * 2 * 2 and clips.groupby(["variant", "seed"]).size().eq(2).all()
     of_motion = clips[clips.variant == "ours"]
-    assert of_motion[["unrelated J&F", "head J&F", "correlation", "nmi"]].notna().all(axis=None)
+    assert (
+        of_motion[["unrelated J&F", "head J&F", "unrelated products", "nmi"]].notna().all(axis=None)
+    )
     assert (clips["people_found"] <= clips["people"]).all() and (clips["people"] > 0).all()
     assert clips[clips.variant == "no-ipda"]["unrelated J&F"].isna().all()
     curves = pd.read_csv(places.out / "curves.csv")
@@ -176,9 +178,22 @@ def test_the_encoders_head_looks_at_nothing_else():
     np.testing.assert_array_equal(output.logits.numpy(), auxiliary.numpy())
 
 
+def steps(rng, *, found: float, then: float) -> dict[str, float]:
+    """Of forty limbs, found with a correlation, and with another one by the wrong reference."""
+    truth, noise = rng.normal(0, 10, 80), rng.normal(0, 10, (2, 80))
+    shares = np.array([[found], [then]])
+    own, other = shares * truth + (1 - shares**2) ** 0.5 * noise
+    said = {"limbs": 40, "end_point_error": 9.0}
+    said |= {"true_steps": truth.sum(), "true_squares": truth @ truth}
+    for prefix, values in (("", own), ("unrelated ", other)):
+        said[f"{prefix}found_steps"] = values.sum()
+        said[f"{prefix}found_squares"], said[f"{prefix}products"] = values @ values, values @ truth
+    return said
+
+
 def recorded(folder, gain: float):
     """Tables of two rows, of which one is better by `gain` on every clip, within noise."""
-    rng = np.random.default_rng(0)
+    rng, of_limbs = np.random.default_rng(0), np.random.default_rng(1)
     rows, curves = [], []
     for variant, more in (("no-ipda", 0.0), ("spread", gain)):
         for seed in (1, 2, 3):
@@ -191,7 +206,7 @@ def recorded(folder, gain: float):
                 counts |= {"resting_found": 20, "figures": 80, "figures_taken": 20}
                 values = {"J": score, "F": score, "J&F": score, "head J&F": 0.4, **counts}
                 if variant == "spread":
-                    values |= {"unrelated J&F": 0.4, "correlation": 0.7}
+                    values |= {"unrelated J&F": 0.4, **steps(of_limbs, found=0.7, then=0.1)}
                     values |= {"unrelated people_found": 55, "unrelated figures_taken": 60}
                 rows.append(row | values | {"calibration_error": 0.1})
                 curves += [row | {"threshold": t, "J": score + t / 100} for t in (0.4, 0.5)]
@@ -234,6 +249,12 @@ def test_the_summary_says_what_is_better_and_by_how_much(tmp_path, gain):
     assert row["people found then"] == "55.0" and row["figures taken then"] == "75.0"
     assert row["resting parts found"] == "40.0" and row["figures taken for people"] == "25.0"
     assert row["J, best threshold"].endswith("(0.50)")
+    for title, value in (("steps: correlation", 0.7), ("steps: correlation then", 0.1)):
+        mean, low, _, high = row[title].replace("(", "").replace(")", "").split()
+        assert float(low) <= float(mean) <= float(high) < float(low) + 0.15
+        assert float(mean) == pytest.approx(value, abs=0.05)
+    assert row["steps: error (px)"] == "9.0"
+    assert not table.loc["no-ipda", "steps: correlation"]
     assert table.loc["oracle: who moved, by true joints", "J&F"] == "90.0"
     assert "75 % of the frames" in (tmp_path / "summary.md").read_text()
 
