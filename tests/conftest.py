@@ -10,7 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from pdnet.cli import app
-from tests.helpers import TINY, Server, make_tree, write_params
+from pdnet.data.layout import Clip
+from tests.helpers import TINY, Server, make_tree, rendered_cast, write_params
 
 
 @pytest.fixture(scope="session")
@@ -41,6 +42,12 @@ def cli():
 @pytest.fixture
 def tree(tmp_path) -> Path:
     return make_tree(tmp_path / "tree")
+
+
+@pytest.fixture(scope="session")
+def cast(tmp_path_factory) -> Clip:
+    """A rendered one, to be read alone: people beside figures, with their truth."""
+    return rendered_cast(tmp_path_factory.mktemp("casts"))
 
 
 @pytest.fixture

@@ -80,27 +80,32 @@ class PairDataset(Dataset):
         if self.flow:
             sample["flow"] = self.augmenter.placed_flow(read_flow(clip.flow(stem)), geometry)
         if self.true_motion:
-            sample |= self._true_motion(clip, stem, geometry)
-            sample["reference_body_parts"] = self._body_parts(clip, other, geometry)
+            sample |= self._true_motion(clip, stem, other, geometry)
         return sample
 
-    def _true_motion(self, clip: Clip, stem: str, geometry: Geometry) -> dict[str, Tensor]:
+    def _true_motion(
+        self, clip: Clip, stem: str, other: str, geometry: Geometry
+    ) -> dict[str, Tensor]:
         truth = read_truth(clip)
         if truth is None:
             raise InputError(
                 f"{clip.name}: no true motion of people and figures; loss.steps and "
                 "loss.body_parts learn from clips of data.source: casts"
             )
-        moved = truth.step_map(stem, read_labels(clip.parts(stem)))
-        return {
-            "steps": self.augmenter.placed_steps(moved, geometry),
-            "body_parts": self._body_parts(clip, stem, geometry),
-        }
-
-    def _body_parts(self, clip: Clip, stem: str, geometry: Geometry) -> Tensor:
+        people, figures = _bodies(clip, stem)
+        steps = truth.step_map(stem, people)
         # of figures too: looks tell a limb, not who is alive
-        labels = read_labels(clip.parts(stem)) + read_labels(clip.figures(stem))
-        return self.augmenter.placed_shares(body_part_maps(labels), geometry)
+        seen = {"body_parts": people + figures, "reference_body_parts": sum(_bodies(clip, other))}
+        named = {
+            name: self.augmenter.placed_shares(body_part_maps(labels), geometry)
+            for name, labels in seen.items()
+        }
+        return {"steps": self.augmenter.placed_steps(steps, geometry), **named}
+
+
+def _bodies(clip: Clip, stem: str) -> tuple[np.ndarray, np.ndarray]:
+    """Rendered labels of people's parts and of figures', each (h, w)."""
+    return read_labels(clip.parts(stem)), read_labels(clip.figures(stem))
 
 
 class ImageDataset(Dataset):

@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
 from pdnet.data.images import read_labels, read_mask
-from pdnet.data.layout import Clip
 from pdnet.data.skeleton import JOINTS, KINDS, PARTS
 from pdnet.data.true_motion import body_part_maps, read_truth
-from tests.helpers import rendered_cast
 
 
-@pytest.fixture(scope="module")
-def clip(tmp_path_factory) -> Clip:
-    return rendered_cast(tmp_path_factory.mktemp("casts"))
-
-
-def test_a_pixel_moved_as_the_joints_that_it_lies_between(clip):
-    truth, stem = read_truth(clip), clip.frames[4]
-    labels = read_labels(clip.parts(stem))
+def test_a_pixel_moved_as_the_joints_that_it_lies_between(cast):
+    truth, stem = read_truth(cast), cast.frames[4]
+    labels = read_labels(cast.parts(stem))
     moved, joints, steps = truth.step_map(stem, labels), truth.joints[4], truth.steps(stem)
     assert moved.shape == (*labels.shape, 2) and not moved[labels == 0].any()
     seen = 0
@@ -42,25 +34,25 @@ def test_a_pixel_moved_as_the_joints_that_it_lies_between(clip):
     assert seen >= 2
 
 
-def test_steps_are_in_pixels_of_the_map(clip):
-    truth, stem = read_truth(clip), clip.frames[4]
-    labels = read_labels(clip.parts(stem))
+def test_steps_are_in_pixels_of_the_map(cast):
+    truth, stem = read_truth(cast), cast.frames[4]
+    labels = read_labels(cast.parts(stem))
     whole, half = truth.step_map(stem, labels), truth.step_map(stem, labels[::2, ::2])
     near = np.linalg.norm(whole[::2, ::2] / 2 - half, axis=2)[labels[::2, ::2] > 0]
     assert np.median(near) < 0.1 < np.abs(whole).max()
 
 
-def test_in_the_first_frame_nothing_has_moved(clip):
-    stem = clip.frames[0]
-    moved = read_truth(clip).step_map(stem, read_labels(clip.parts(stem)))
+def test_in_the_first_frame_nothing_has_moved(cast):
+    stem = cast.frames[0]
+    moved = read_truth(cast).step_map(stem, read_labels(cast.parts(stem)))
     assert np.abs(moved).max() < 1e-4
 
 
-def test_each_body_pixel_is_of_one_kind_and_sides_are_alike(clip):
-    stem = clip.frames[2]
-    labels = read_labels(clip.parts(stem))
+def test_each_body_pixel_is_of_one_kind_and_sides_are_alike(cast):
+    stem = cast.frames[2]
+    labels = read_labels(cast.parts(stem))
     maps = body_part_maps(labels)
-    np.testing.assert_array_equal(maps.sum(2), read_mask(clip.mask(stem)) > 0)
+    np.testing.assert_array_equal(maps.sum(2), read_mask(cast.mask(stem)) > 0)
     one_of_each = np.arange(len(PARTS) + 1, dtype=np.uint8)[None]
     kinds = body_part_maps(one_of_each)[0]
     assert not kinds[0].any()

@@ -15,37 +15,31 @@ from pdnet.experiments.alive import frame_counts, oracle, oracle_row
 from pdnet.experiments.measure import measure_clip
 from pdnet.experiments.part_motion import LIMB_ENDS, SUMS, PartMotion, correlation
 from pdnet.inference.segment import Seen, Segmentation
-from tests.helpers import rendered_cast
 
 
-@pytest.fixture(scope="module")
-def clip(tmp_path_factory) -> Clip:
-    return rendered_cast(tmp_path_factory.mktemp("casts"))
-
-
-def test_the_truth_finds_all_people_and_takes_no_figure(clip):
-    truth, stem = read_truth(clip), clip.frames[4]
-    people = read_mask(clip.mask(stem))
-    counts = frame_counts(people, clip, stem, truth)
+def test_the_truth_finds_all_people_and_takes_no_figure(cast):
+    truth, stem = read_truth(cast), cast.frames[4]
+    people = read_mask(cast.mask(stem))
+    counts = frame_counts(people, cast, stem, truth)
     assert counts["people_found"] == counts["people"] > 0
     assert counts["figures_taken"] == 0 < counts["figures"]
     bins = [counts[f"motion_{i}"] for i in range(4)]
     assert sum(bins) == counts["people"] and sum(b > 0 for b in bins) >= 2
-    everything = frame_counts(np.ones_like(people), clip, stem, truth)
+    everything = frame_counts(np.ones_like(people), cast, stem, truth)
     assert everything["figures_taken"] == everything["figures"]
 
 
-def test_the_oracle_sees_those_whose_joints_moved(clip):
-    truth, stem = read_truth(clip), clip.frames[-2]
+def test_the_oracle_sees_those_whose_joints_moved(cast):
+    truth, stem = read_truth(cast), cast.frames[-2]
     far = [np.linalg.norm(steps, axis=1).max() >= SEEN_MOTION for steps in truth.steps(stem)]
-    labels = read_labels(clip.parts(stem))
+    labels = read_labels(cast.parts(stem))
     expected = np.zeros(labels.shape, bool)
     for member in np.flatnonzero(np.array(far) & truth.alive):
         expected |= (labels > 10 * member) & (labels <= 10 * member + 10)
-    np.testing.assert_array_equal(oracle(clip, stem, truth), expected)
+    np.testing.assert_array_equal(oracle(cast, stem, truth), expected)
     # figures are rigid with the scene: up to the rounding of the files nothing of them moves
     assert np.abs(truth.steps(stem)[~truth.alive]).max() < 0.05
-    row = oracle_row(clip)
+    row = oracle_row(cast)
     assert row["J&F"] > 0.5 and 0 <= row["decided"] <= 1
 
 
@@ -74,12 +68,12 @@ class TellsTheTruth:
         return Segmentation(probability, np.stack([probability] * 2), steps)
 
 
-def test_true_steps_correlate_and_have_no_error(clip):
-    truth, motion, offset = read_truth(clip), PartMotion(), PartMotion()
-    for index, stem in enumerate(clip.frames[1:], 1):
-        frame = cv2.imread(str(clip.frame(stem)))
-        motion.add(TellsTheTruth(clip).segment(index, frame), stem, truth)
-        offset.add(TellsTheTruth(clip, wrong=3.0).segment(index, frame), stem, truth)
+def test_true_steps_correlate_and_have_no_error(cast):
+    truth, motion, offset = read_truth(cast), PartMotion(), PartMotion()
+    for index, stem in enumerate(cast.frames[1:], 1):
+        frame = cv2.imread(str(cast.frame(stem)))
+        motion.add(TellsTheTruth(cast).segment(index, frame), stem, truth)
+        offset.add(TellsTheTruth(cast, wrong=3.0).segment(index, frame), stem, truth)
     right = motion.measures()
     # two limbs that meet in a cell share its step
     assert correlated(right) > 0.9 and right["end_point_error"] < 0.2 * right["still_error"]
@@ -104,17 +98,17 @@ def test_what_does_not_vary_correlates_with_nothing():
     assert np.isnan(correlation(np.array(sums)))
 
 
-def test_a_network_without_places_has_no_steps_to_judge(clip):
+def test_a_network_without_places_has_no_steps_to_judge(cast):
     motion = PartMotion()
     seen = Segmentation(np.zeros((240, 320), np.float32), np.zeros((3, 4, 5), np.float32))
-    motion.add(seen, clip.frames[2], read_truth(clip))
+    motion.add(seen, cast.frames[2], read_truth(cast))
     assert motion.measures() == {}
 
 
-def test_a_measured_clip_says_what_was_found_of_whom(clip):
-    flows = [np.zeros((240, 320, 2), np.float32)] * (len(clip.frames) - 1)
+def test_a_measured_clip_says_what_was_found_of_whom(cast):
+    flows = [np.zeros((240, 320, 2), np.float32)] * (len(cast.frames) - 1)
     options = checked("evaluate")
-    measured = measure_clip(TellsTheTruth(clip), clip, flows, options)
+    measured = measure_clip(TellsTheTruth(cast), cast, flows, options)
     assert measured.alive["people_found"] == measured.alive["people"] > 0
     assert measured.alive["figures_taken"] == 0
     assert correlated(measured.alive) > 0.9
@@ -124,10 +118,10 @@ def test_clips_without_figures_are_counted_nothing_of(tree):
     assert read_truth(read_tree(tree).clips("val")[0]) is None
 
 
-def test_seen_frames_that_are_not_scored_do_not_count(clip):
+def test_seen_frames_that_are_not_scored_do_not_count(cast):
     from pdnet.experiments.alive import Found
 
-    found = Found(clip)
-    first = Seen(0, clip.frames[0], np.zeros((240, 320, 3), np.uint8), None)
+    found = Found(cast)
+    first = Seen(0, cast.frames[0], np.zeros((240, 320, 3), np.uint8), None)
     found.add(first, np.ones((240, 320), np.uint8))
     assert found.measures() == {}
