@@ -7,37 +7,28 @@ stays when one training is repeated or a row is added.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-import pandas as pd
-
-from pdnet.base.files import file_hash, need, value_hash, write_table, write_text
+from pdnet.base.files import write_table
 from pdnet.base.imports import code_hash
 from pdnet.base.manifest import bring
 from pdnet.base.parallel import each
-from pdnet.config import FEATURES, Config, study_configs
+from pdnet.config import Config, study_configs
 from pdnet.data.layout import SCORED_ON, data_hash, read_tree
 from pdnet.errors import InputError
 from pdnet.experiments.alive import oracle_row
+from pdnet.experiments.record import Record, Training, share_of
 from pdnet.experiments.seeds import side_by_side
-from pdnet.experiments.study_measures import Rows, measure, measure_series, rounded
+from pdnet.experiments.study_measures import measure, measure_series, rounded
 from pdnet.experiments.study_tables import write_imbalance, write_summary
-from pdnet.experiments.variants import Flows, network_to_score, rows_once, train_once
+from pdnet.experiments.variants import Flows, Rows
+from pdnet.model import PDNet
 from pdnet.sample.cast_series import LEVELS, cast_series, series_units
 from pdnet.sources.clips import cast_clips
 from pdnet.sources.trees import Clips, composed
-from pdnet.training.state import WATCHING
-
-Configs = Mapping[str, Mapping[int, Config]]  # row -> seed -> parameters
-Training = tuple[str, int, Config]  # row, seed, parameters
-MEASURED = ("clips", "curves", "members", "imbalance")  # a table each
-PARAMETERS = "parameters.txt"  # of what was trained and scored in a folder
-TRAININGS = "trainings.csv"  # which trainings the tables hold, by parameters and checkpoint
 
 
 @dataclass(frozen=True)
@@ -60,30 +51,25 @@ class StudyFolders:
         return self.data.with_name(f"{self.data.name}-imbalance")
 
     @property
-    def features(self) -> Path:
-        """Where the maps of a frozen encoder are kept."""
-        return self.work / FEATURES.name
+    def record(self) -> Record:
+        """The tables, one for each kind of what is measured."""
+        kinds = ("clips", "curves", "members", "imbalance")
+        return Record(self.out, self.work, ("variant", "seed"), kinds)
 
 
-def trainings(
-    configs: Configs, shard: tuple[int, int] = (1, 1), rows: Sequence[str] = ()
-) -> list[Training]:
-    """What this machine is to train: every `shard[1]`-th training of the rows (all without any
-    named), from the `shard[0]`-th on.
+def trainings(params: Path) -> list[Training]:
+    """Every training of the study: its rows with each seed.
 
     Raises:
-        InputError: a row that the study has not.
+        InputError: `study.run` names no row.
     """
-    for name in rows:
-        if name not in configs:
-            known = ", ".join(configs)
-            raise InputError(f"--row: '{name[:40]}' is no row of the study; known: {known}")
-    every: list[Training] = []
+    configs = study_configs(params)
+    if not configs:
+        raise InputError("study.run: empty; name the variants that are to be trained")
+    every = []
     for name, seeds in configs.items():
-        if name in rows or not rows:
-            every += [(name, seed, config) for seed, config in seeds.items()]
-    number, machines = shard
-    return every[number - 1 :: machines]
+        every += [Training((name, str(seed)), config) for seed, config in seeds.items()]
+    return every
 
 
 def render(config: Config, places: StudyFolders) -> None:
@@ -97,112 +83,29 @@ def render(config: Config, places: StudyFolders) -> None:
 
 
 def _train_and_score(training: Training, *, places: StudyFolders, flows: Flows) -> None:
-    name, seed, config = training
-    folder = places.work / name / str(seed)
-    (folder / PARAMETERS).unlink(missing_ok=True)  # it is there when the rest is theirs
-    how = {"run_name": f"{name} {seed}", "parent": None, "features": places.features}
-    train_once(config, places.data, folder, **how)
-    score_once(config, folder, places, flows)
-    write_text(folder / PARAMETERS, parameters_hash(config))
+    options = training.config.evaluate
 
+    def score(network: PDNet) -> Rows:
+        rows = measure(network, places.data, options, flows)
+        return rows | {"imbalance": measure_series(network, places.series, options)}
 
-def score_once(config: Config, folder: Path, places: StudyFolders, flows: Flows) -> None:
-    """Scores the checkpoint in `folder` unless done with the same options, data and code."""
-    checkpoint = folder / "pdnet.safetensors"
     said = {
-        "checkpoint": file_hash(checkpoint),
-        "evaluate": config.evaluate.model_dump(mode="json"),
         "data": [data_hash(root, SCORED_ON) for root in (places.data, places.series)],
         "code": code_hash("pdnet.experiments.study_measures"),
     }
-
-    def score() -> Rows:
-        network = network_to_score(config, checkpoint, places.features)
-        rows = measure(network, places.data, config.evaluate, flows)
-        return rows | {"imbalance": measure_series(network, places.series, config.evaluate)}
-
-    rows_once(folder / "study.json", said, score)
+    places.record.train_and_score(training, places.data, said, score)
 
 
-def write_study(configs: Configs, places: StudyFolders) -> list[str]:
-    """Writes `clips.csv`, `curves.csv`, `members.csv`, `imbalance.csv` and `oracle.csv` of all
-    trainings of `study_configs` that are done here, or recorded with the same parameters, and
-    `trainings.csv`, which says which these are.
+def write_study(every: Sequence[Training], places: StudyFolders) -> list[str]:
+    """Writes the tables of all trainings that are done or recorded, and `oracle.csv`.
 
     Returns:
-        the trainings that are neither, as `row seed`.
+        names of the others, see `Record.write`.
     """
-    recorded = _recorded(places.out)
-    tables: dict[str, list[Mapping[str, Any]]] = {kind: [] for kind in MEASURED}
-    held, missing = [], []
-    for name, seed, config in trainings(configs):
-        said = {"variant": name, "seed": str(seed), "parameters": parameters_hash(config)}
-        known = _here(places.work / name / str(seed), said["parameters"])
-        if known is None:
-            known = recorded.get(tuple(said.values()))
-        if known is None:
-            missing.append(f"{name} {seed}")
-            continue
-        checkpoint, rows = known
-        held.append({**said, "checkpoint": checkpoint})
-        for kind in MEASURED:
-            tables[kind] += [{"variant": name, "seed": seed, **row} for row in rows[kind]]
-    for kind, values in tables.items():
-        write_table(places.out / f"{kind}.csv", values)
-    write_table(places.out / TRAININGS, held)
+    missing = places.record.write(every)
     rows = [rounded(oracle_row(clip)) for clip in read_tree(places.data).clips("val")]
     write_table(places.out / "oracle.csv", rows)
     return missing
-
-
-def parameters_hash(config: Config) -> str:
-    """Of what a training's numbers depend on beside code: 16 hex digits.
-
-    Defaults are left out: a parameter that the project gets later, and that is off, leaves what was
-    recorded valid. Whoever changes a default changes what a record means, and records anew.
-    """
-    groups = ("data", "preprocess", "model", "loss", "train", "evaluate")
-    how = {"mode": "json", "exclude_defaults": True}
-    said = {name: getattr(config, name).model_dump(**how) for name in groups}
-    for watching in WATCHING:
-        said["train"].pop(watching, None)
-    return value_hash({**said, "seed": config.seed})[:16]
-
-
-def _here(folder: Path, parameters: str) -> tuple[str, Rows] | None:
-    """A training's checkpoint, as SHA-256, and rows, if it was done in this folder with these
-    parameters.
-    """
-    known = folder / PARAMETERS
-    if not known.is_file() or known.read_text() != parameters:
-        return None
-    rows = json.loads((folder / "study.json").read_text())["rows"]
-    return file_hash(folder / "pdnet.safetensors"), rows
-
-
-def _recorded(out: Path) -> dict[tuple[str, str, str], tuple[str, Rows]]:
-    """Row, seed and parameters of the trainings that the tables hold -> checkpoint and rows, word
-    by word.
-    """
-    if not (out / TRAININGS).is_file():
-        return {}
-    rows: dict[tuple[str, str], Rows] = {}
-    for kind in MEASURED:
-        for row in _words(out / f"{kind}.csv"):
-            place = (row.pop("variant"), row.pop("seed"))
-            rows.setdefault(place, {kind: [] for kind in MEASURED})[kind].append(row)
-    return {
-        (one["variant"], one["seed"], one["parameters"]): (
-            one["checkpoint"],
-            rows[one["variant"], one["seed"]],
-        )
-        for one in _words(out / TRAININGS)
-    }
-
-
-def _words(path: Path) -> list[dict[str, str]]:
-    table = pd.read_csv(need(path, "pdnet study"), dtype=str, keep_default_na=False)
-    return table.to_dict("records")
 
 
 def run_study(
@@ -211,22 +114,21 @@ def run_study(
     shard: tuple[int, int] = (1, 1),
     rows: Sequence[str] = (),
 ) -> list[str]:
-    """The study from rendering to tables; see `trainings` and `write_study`.
+    """The study from rendering to tables; see `share_of` and `write_study`.
 
     Raises:
         InputError: `study.run` names no row, or has not one that is asked for.
     """
-    configs = study_configs(params)
-    if not configs:
-        raise InputError("study.run: empty; name the variants that are to be trained")
-    mine = trainings(configs, shard, rows)
+    every = trainings(params)
+    mine = share_of(every, shard, rows)
     # the rows differ in network and training, not in the casts
-    first = next(iter(next(iter(configs.values())).values()))
-    render(first, places)
+    config = every[0].config
+    render(config, places)
     work = partial(_train_and_score, places=places, flows=Flows(places.data))
-    each(work, mine, "study", workers=side_by_side(first.machine), unit="training")
-    missing = write_study(configs, places)
-    if len(missing) < len(trainings(configs)):
-        write_summary(places.out, list(configs))
-        write_imbalance(places.out, list(configs))
+    each(work, mine, "study", workers=side_by_side(config.machine), unit="training")
+    missing = write_study(every, places)
+    if len(missing) < len(every):
+        order = list(dict.fromkeys(training.key[0] for training in every))
+        write_summary(places.out, order)
+        write_imbalance(places.out, order)
     return missing

@@ -20,7 +20,7 @@ from pdnet.experiments.imbalance import limb_scores
 from pdnet.experiments.measure import ClipMeasures, measure_clip
 from pdnet.experiments.names import level_of, scene_of
 from pdnet.experiments.part_motion import OF_NETWORK
-from pdnet.experiments.variants import Flows
+from pdnet.experiments.variants import Flows, Rows
 from pdnet.inference.people import masks
 from pdnet.inference.segment import ClipSegmenter, clip_segmenter, walk
 from pdnet.metrics.calibration import BINS, calibration_error, overlap_curve
@@ -30,7 +30,6 @@ from pdnet.model.pdnet import Output
 DECIMALS = 5  # of recorded shares
 CURVE = range(5, BINS, 5)  # thresholds in per cent that are recorded
 SMALLEST = 0.002  # of the frame: of less nobody can tell who it is
-Rows = dict[str, list[dict[str, Any]]]
 
 
 class EncoderHead(nn.Module):

@@ -12,7 +12,8 @@ from pdnet.base.lock import only_writer
 from pdnet.config import CASTS, CHECKPOINT, STUDY_WORK
 from pdnet.data.layout import read_tree
 from pdnet.errors import InputError
-from pdnet.experiments.study import PARAMETERS, StudyFolders, run_study
+from pdnet.experiments.record import PARAMETERS
+from pdnet.experiments.study import StudyFolders, run_study
 from pdnet.report.study import write_figures
 from pdnet.report.study_examples import EXAMPLES, examples, write_examples
 

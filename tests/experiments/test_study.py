@@ -19,6 +19,7 @@ from pdnet.data.true_motion import read_truth
 from pdnet.errors import InputError
 from pdnet.experiments import study
 from pdnet.experiments.part_motion import MOVING
+from pdnet.experiments.record import share_of
 from pdnet.experiments.study import StudyFolders, run_study, trainings, write_study
 from pdnet.experiments.study_measures import EncoderHead
 from pdnet.experiments.study_tables import write_imbalance, write_summary
@@ -93,12 +94,12 @@ def test_what_is_recorded_stays_word_by_word(places, params, tmp_path):
     recorded = {file: file.read_bytes() for file in sorted(places.out.glob("*.*"))}
     elsewhere = replace(places, work=tmp_path)
     shutil.copytree(places.work / "no-ipda", tmp_path / "no-ipda")
-    assert write_study(study_configs(params), elsewhere) == []
+    assert write_study(trainings(params), elsewhere) == []
     assert {file: file.read_bytes() for file in sorted(places.out.glob("*.*"))} == recorded
     # what was trained, or is recorded, with other parameters is none of these
     changed = write_params(tmp_path / "changed.yaml", **{**SMALL, "train.lr_video_heads": 0.5})
     elsewhere = replace(elsewhere, out=shutil.copytree(places.out, tmp_path / "out"))
-    missing = write_study(study_configs(changed), elsewhere)
+    missing = write_study(trainings(changed), elsewhere)
     assert missing == ["no-ipda 1", "no-ipda 2", "ours 1", "ours 2"]
 
 
@@ -127,11 +128,11 @@ def test_casts_are_drawn_with_what_rows_see_and_how_parts_moved(places, params, 
 
 def test_machines_share_the_trainings_and_do_none_twice(tmp_path):
     params = write_params(tmp_path / "params.yaml", **SMALL)
-    configs, shares = study_configs(params), []
+    every, shares = trainings(params), []
     for number in (1, 2, 3):
-        shares += [(name, seed) for name, seed, _ in trainings(configs, (number, 3))]
-    everything = [(name, seed) for name, seeds in configs.items() for seed in seeds]
-    assert sorted(shares) == sorted(everything) and len(set(shares)) == len(shares)
+        shares += [training.key for training in share_of(every, (number, 3))]
+    assert sorted(shares) == sorted(training.key for training in every)
+    assert len(set(shares)) == len(shares) == 4
 
 
 def test_rows_of_the_study_are_whole_trainings_of_the_casts(tmp_path):
@@ -156,10 +157,10 @@ def test_a_study_of_nothing_is_refused(places, tmp_path):
 
 
 def test_a_row_alone_is_trained_and_one_that_the_study_has_not_is_refused(tmp_path):
-    configs = study_configs(write_params(tmp_path / "params.yaml", **SMALL))
-    assert [one[:2] for one in trainings(configs, (2, 2), ["ours"])] == [("ours", 2)]
-    with pytest.raises(InputError, match="'nobody' is no row of the study; known: no-ipda, ours"):
-        trainings(configs, rows=["nobody"])
+    every = trainings(write_params(tmp_path / "params.yaml", **SMALL))
+    assert [training.key for training in share_of(every, (2, 2), ["ours"])] == [("ours", "2")]
+    with pytest.raises(InputError, match="'nobody' is no row; known: no-ipda, ours"):
+        share_of(every, rows=["nobody"])
 
 
 @pytest.mark.parametrize("shard", ["0/1", "2/1", "x", "1/2/3", ""])
