@@ -26,7 +26,7 @@ PARAMETERS = "parameters.txt"  # of what was trained and scored in a folder
 TRAININGS = "trainings.csv"  # which trainings the tables hold, by parameters and checkpoint
 
 
-class Training(NamedTuple):
+class KeyedTraining(NamedTuple):
     """A training that is to be recorded.
 
     Attributes:
@@ -44,8 +44,8 @@ class Training(NamedTuple):
 
 
 def share_of(
-    trainings: Sequence[Training], shard: tuple[int, int] = (1, 1), rows: Sequence[str] = ()
-) -> list[Training]:
+    trainings: Sequence[KeyedTraining], shard: tuple[int, int] = (1, 1), rows: Sequence[str] = ()
+) -> list[KeyedTraining]:
     """What this machine is to train: every `shard[1]`-th training of the rows (all without any
     named), from the `shard[0]`-th on.
 
@@ -83,7 +83,7 @@ class Record:
 
     def train_and_score(
         self,
-        training: Training,
+        training: KeyedTraining,
         data: Path,
         said: Mapping[str, Any],
         score: Callable[[PDNet], Rows],
@@ -110,7 +110,7 @@ class Record:
         rows_once(folder / "scores.json", key, scored)
         write_text(folder / PARAMETERS, parameters_hash(config))
 
-    def write(self, trainings: Sequence[Training]) -> list[str]:
+    def write(self, trainings: Sequence[KeyedTraining]) -> list[str]:
         """Writes the tables of all trainings that are done here, or recorded with the same
         parameters, and `trainings.csv`, which says which these are.
 
@@ -138,10 +138,10 @@ class Record:
         write_table(self.out / TRAININGS, held)
         return missing
 
-    def _folder(self, training: Training) -> Path:
+    def _folder(self, training: KeyedTraining) -> Path:
         return self.work.joinpath(*training.key)
 
-    def _here(self, training: Training, parameters: str) -> tuple[str, Rows] | None:
+    def _here(self, training: KeyedTraining, parameters: str) -> tuple[str, Rows] | None:
         """A training's checkpoint, as SHA-256, and rows, if it was done here with these
         parameters.
         """

@@ -20,7 +20,7 @@ from pdnet.config import Config, study_configs
 from pdnet.data.layout import SCORED_ON, data_hash, read_tree
 from pdnet.errors import InputError
 from pdnet.experiments.alive import oracle_row
-from pdnet.experiments.record import Record, Training, share_of
+from pdnet.experiments.record import KeyedTraining, Record, share_of
 from pdnet.experiments.seeds import side_by_side
 from pdnet.experiments.study_measures import measure, measure_series, rounded
 from pdnet.experiments.study_tables import write_imbalance, write_summary
@@ -57,7 +57,7 @@ class StudyFolders:
         return Record(self.out, self.work, ("variant", "seed"), kinds)
 
 
-def trainings(params: Path) -> list[Training]:
+def trainings(params: Path) -> list[KeyedTraining]:
     """Every training of the study: its rows with each seed.
 
     Raises:
@@ -68,7 +68,7 @@ def trainings(params: Path) -> list[Training]:
         raise InputError("study.run: empty; name the variants that are to be trained")
     every = []
     for name, seeds in configs.items():
-        every += [Training((name, str(seed)), config) for seed, config in seeds.items()]
+        every += [KeyedTraining((name, str(seed)), config) for seed, config in seeds.items()]
     return every
 
 
@@ -82,7 +82,7 @@ def render(config: Config, places: StudyFolders) -> None:
         bring(root, composed({what: clips}), what, workers=config.machine.workers)
 
 
-def _train_and_score(training: Training, *, places: StudyFolders, flows: Flows) -> None:
+def _train_and_score(training: KeyedTraining, *, places: StudyFolders, flows: Flows) -> None:
     options = training.config.evaluate
 
     def score(network: PDNet) -> Rows:
@@ -96,7 +96,7 @@ def _train_and_score(training: Training, *, places: StudyFolders, flows: Flows) 
     places.record.train_and_score(training, places.data, said, score)
 
 
-def write_study(every: Sequence[Training], places: StudyFolders) -> list[str]:
+def write_study(every: Sequence[KeyedTraining], places: StudyFolders) -> list[str]:
     """Writes the tables of all trainings that are done or recorded, and `oracle.csv`.
 
     Returns:
