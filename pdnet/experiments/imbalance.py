@@ -23,6 +23,7 @@ from pdnet.model import PDNet
 
 # forearms and shins: what moves most
 LIMBS = tuple(i for i, name in enumerate(PARTS) if "lower" in name)
+STILL = 0.5  # pixels of mean flow: below is noise
 LIMB_REACH = 0.03  # of the frame's height: how far from a limb "near" goes
 
 
@@ -30,6 +31,19 @@ def clip_after(name: str, clips: dict[str, Clip]) -> Clip:
     """The clip that follows `name`, in a circle."""
     names = list(clips)
     return clips[names[(names.index(name) + 1) % len(names)]]
+
+
+def flow_imbalance(flow: np.ndarray, people: np.ndarray) -> float:
+    """Motion imbalance of a frame: the standard deviation of the flow vectors inside the people as
+    a share of their mean length; 0 where the body moves as one.
+
+    Args:
+        flow: (H, W, 2) in pixels.
+        people: (H, W) bool, not empty.
+    """
+    inside = flow[people]
+    length = max(float(np.hypot(*inside.T).mean()), STILL)
+    return float(np.sqrt(inside.var(0).sum())) / length
 
 
 def near_limbs(body_part: np.ndarray, reach: int) -> np.ndarray:

@@ -10,6 +10,7 @@ from scipy import stats
 
 SIGNIFICANT = 0.05
 FEWEST_CLIPS = 5  # below, Wilcoxon's test cannot fall under 0.05 whatever the differences
+FEWEST_FRAMES = 5  # of a clip, for a rank correlation
 DRAWS = 4000  # of the bootstrap: the ends of its intervals then move by less than 0.1 points
 INTERVAL = (2.5, 97.5)  # percentiles
 
@@ -24,9 +25,35 @@ def paired(ours: pd.Series, others: pd.Series) -> tuple[float, float]:
         the p-value is nan with fewer than five clips, or where nothing differs.
     """
     difference = (ours - others.reindex(ours.index)).dropna()
-    if len(difference) < FEWEST_CLIPS or not difference.abs().sum():
-        return float(difference.mean()), float("nan")
-    return float(difference.mean()), float(stats.wilcoxon(difference).pvalue)
+    return float(difference.mean()), signed_rank(difference.to_list())
+
+
+def signed_rank(values: Sequence[float]) -> float:
+    """The p-value of Wilcoxon's signed-rank test of values, one a clip, against 0; nan with fewer
+    than five clips, or where all are 0.
+    """
+    if len(values) < FEWEST_CLIPS or not any(values):
+        return float("nan")
+    return float(stats.wilcoxon(values).pvalue)
+
+
+def inside_clips(frames: pd.DataFrame, factor: str, value: str) -> list[float]:
+    """Spearman's correlation of a factor with a value inside each clip; clips where either is
+    constant, or that have few frames, are left out.
+
+    Frames of one clip are no independent samples, and clips differ in more than the factor: only
+    inside a clip does the comparison mean something, and only clips can be counted.
+
+    Args:
+        frames: a row a frame, with its `clip`.
+        factor, value: columns.
+    """
+    found = []
+    for _, clip in frames.groupby("clip"):
+        varies = clip[factor].nunique() > 1 and clip[value].nunique() > 1
+        if varies and len(clip) >= FEWEST_FRAMES:
+            found.append(float(stats.spearmanr(clip[factor], clip[value]).statistic))
+    return found
 
 
 def smallest_p(clips: int) -> float:

@@ -11,15 +11,15 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from scipy import stats
 
 from pdnet.base.files import need
 from pdnet.data.images import read_frame, read_mask
 from pdnet.data.layout import read_tree
 from pdnet.data.overlays import overlay_errors, overlay_parts
 from pdnet.errors import InputError
+from pdnet.experiments.imbalance import flow_imbalance
 from pdnet.experiments.names import NAMES
-from pdnet.experiments.statistics import SIGNIFICANT
+from pdnet.experiments.statistics import SIGNIFICANT, inside_clips, signed_rank
 from pdnet.experiments.tables import imbalance_gains, read_variants
 from pdnet.inference.people import masks
 from pdnet.inference.segment import clip_segmenter
@@ -181,11 +181,10 @@ def _by_level(axis: Axes, rows: pd.DataFrame, *, value: str, label: str, place: 
     )
 
 
-def flow_imbalance(
+def frames_imbalance(
     data: Path, frames: Iterable[tuple[str, str]], set_name: str = "val"
 ) -> pd.DataFrame:
-    """Motion imbalance of real or rendered frames: spread of the flow inside the people over its
-    mean.
+    """Motion imbalance of real or rendered frames, see `flow_imbalance`.
 
     Args:
         data: working copy.
@@ -194,9 +193,7 @@ def flow_imbalance(
         set_name: the clips' split.
 
     Returns:
-        rows clip, frame, imbalance: standard deviation of the flow vectors from the annotated
-            frame before, inside the
-        true mask, as a share of their mean length (0: the body moves as one); no row without
+        rows clip, frame, imbalance, by the flow from the annotated frame before; no row without
         people.
     """
     clips, rows = {clip.name: clip for clip in read_tree(data).clips(set_name)}, []
@@ -205,11 +202,8 @@ def flow_imbalance(
         if not place or not (mask := read_mask(clip.mask(stem))).any():
             continue
         earlier, later = (read_frame(clip.frame(clip.frames[i])) for i in (place - 1, place))
-        inside = flow_back(earlier, later)[mask]
-        length = max(float(np.hypot(*inside.T).mean()), 0.5)  # pixels; below is noise
-        rows.append(
-            {"clip": name, "frame": stem, "imbalance": float(np.sqrt(inside.var(0).sum())) / length}
-        )
+        spread = flow_imbalance(flow_back(earlier, later), mask)
+        rows.append({"clip": name, "frame": stem, "imbalance": spread})
     return pd.DataFrame(rows, columns=["clip", "frame", "imbalance"])
 
 
@@ -227,7 +221,7 @@ def flow_gains(data: Path, variants: Path, set_name: str = "val") -> pd.DataFram
         return pd.DataFrame(columns=["clip", "frame", "gain", "imbalance"])
     gain = (means["full"] - means["no-ipda"]).rename("gain").reset_index()
     return gain.merge(
-        flow_imbalance(data, gain[["clip", "frame"]].itertuples(index=False), set_name)
+        frames_imbalance(data, gain[["clip", "frame"]].itertuples(index=False), set_name)
     )
 
 
@@ -253,20 +247,15 @@ def flow_trend(gains: pd.DataFrame) -> str:
     """
     if gains.empty:
         return "This takes the variants `full` and `no-ipda`: put them in `ablation.run`."
-    inside = [
-        stats.spearmanr(clip.imbalance, clip.gain).statistic
-        for _, clip in gains.groupby("clip")
-        if len(clip) > 2
-    ]
-    rhos = [rho for rho in inside if not np.isnan(rho)]  # NaN: the same gain in every frame
+    rhos = inside_clips(gains, "imbalance", "gain")
     if not rhos:
         return "Too few frames."
     said = (
         "Rank correlation of gain and imbalance inside a clip, mean over "
         f"{len(rhos)} clip(s): {np.mean(rhos):+.2f}"
     )
-    if len(rhos) < 5:
+    p_value = signed_rank(rhos)
+    if np.isnan(p_value):
         return f"{said}; too few clips to test (neighbouring frames are no independent samples)."
-    p_value = stats.wilcoxon(rhos).pvalue
     verdict = "within noise" if p_value >= SIGNIFICANT else "a trend"
     return f"{said}; {verdict} (Wilcoxon over clips, p = {p_value:.2f})."

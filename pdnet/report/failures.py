@@ -14,20 +14,18 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from scipy import stats
 
 from pdnet.base.files import need
 from pdnet.data.images import read_frame, read_labels, read_mask
 from pdnet.data.layout import read_tree
 from pdnet.data.overlays import overlay_errors, overlay_mask
 from pdnet.data.skeleton import PARTS_PER_PERSON
-from pdnet.experiments.statistics import FEWEST_CLIPS, holm, smallest_p
+from pdnet.experiments.statistics import holm, inside_clips, signed_rank, smallest_p
 from pdnet.metrics.evaluator import read_prediction
 from pdnet.metrics.region_contour import tolerance
 from pdnet.report.figures import style, tile
 
 WORST_SHARE = 0.1
-FEWEST_FRAMES = 5  # of a clip, for a rank correlation
 FACTORS = {
     "motion": "change of the true mask since the frame before (1 - IoU)",
     "size": "people's share of the frame",
@@ -146,21 +144,6 @@ def kinds_figure(frames: pd.DataFrame) -> Figure:
     return figure
 
 
-def inside_clips(frames: pd.DataFrame, factor: str) -> list[float]:
-    """Spearman's correlation of a factor with J&F inside each clip; clips where either is constant
-    are left out.
-
-    Frames of one clip are no independent samples, and clips differ in more than the factor: only
-    inside a clip does the comparison mean something, and only clips can be counted.
-    """
-    found = []
-    for _, clip in frames.groupby("clip"):
-        varies = clip[factor].nunique() > 1 and clip["J&F"].nunique() > 1
-        if varies and len(clip) >= FEWEST_FRAMES:
-            found.append(float(stats.spearmanr(clip[factor], clip["J&F"]).statistic))
-    return found
-
-
 def factors_figure(frames: pd.DataFrame) -> Figure:
     """J and F of every frame against each factor, with the mean over clips of the rank correlation
     inside them.
@@ -171,7 +154,7 @@ def factors_figure(frames: pd.DataFrame) -> Figure:
         for measure in "JF":
             values = 100 * frames[measure]
             sns.scatterplot(frames, x=name, y=values, s=14, alpha=0.6, label=measure, ax=axis)
-        rhos = inside_clips(frames, name)
+        rhos = inside_clips(frames, name, "J&F")
         said = "the same in all frames of a clip"
         if rhos:
             said = f"rho = {np.mean(rhos):+.2f} inside {len(rhos)} clip(s)"
@@ -191,8 +174,8 @@ def in_common(frames: pd.DataFrame) -> pd.DataFrame:
             them corrected
         after Holm for the factors, and the smallest p that so many clips can give.
     """
-    rhos = {name: inside_clips(frames, name) for name in FACTORS}
-    tests = [_across_clips(values) for values in rhos.values()]
+    rhos = {name: inside_clips(frames, name, "J&F") for name in FACTORS}
+    tests = [signed_rank(values) for values in rhos.values()]
     rows = []
     for (name, values), p_value in zip(rhos.items(), holm(tests), strict=True):
         mean = f"{np.mean(values):+.2f}" if values else "the same in all frames of a clip"
@@ -203,12 +186,6 @@ def in_common(frames: pd.DataFrame) -> pd.DataFrame:
         }
         rows.append({"": name, "rank correlation with J&F": mean, "clips": len(values), **said})
     return pd.DataFrame(rows).set_index("")
-
-
-def _across_clips(values: list[float]) -> float:
-    if len(values) < FEWEST_CLIPS or not any(values):
-        return float("nan")
-    return float(stats.wilcoxon(values).pvalue)
 
 
 def worst_kinds(frames: pd.DataFrame) -> pd.DataFrame:

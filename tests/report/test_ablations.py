@@ -30,7 +30,7 @@ def test_flow_imbalance_of_limbs_at_rest_and_in_motion(tmp_path):
     clips = [c for c in series([0.0, 3.0], 11) if "speaker" in c.name]
     bring(tmp_path / "series", clip_units(clips, between=False), "render", workers=1)
     frames = [(clip.name, clip.frames[1]) for clip in read_tree(tmp_path / "series").clips("val")]
-    rest, motion = ablations.flow_imbalance(tmp_path / "series", frames).imbalance
+    rest, motion = ablations.frames_imbalance(tmp_path / "series", frames).imbalance
     assert 0 <= rest < motion
 
 

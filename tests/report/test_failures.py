@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pdnet.report.failures import in_common, inside_clips, worst_kinds
+from pdnet.experiments.statistics import inside_clips
+from pdnet.report.failures import in_common, worst_kinds
 
 
 def table(slope: float, clips: int = 7, frames: int = 12, hard: int = 0) -> pd.DataFrame:
@@ -41,7 +42,7 @@ def test_one_bad_clip_that_moves_more_is_no_finding():
 
 
 def test_a_factor_that_never_changes_inside_a_clip_cannot_be_asked():
-    assert inside_clips(table(slope=1.0), "people") == []
+    assert inside_clips(table(slope=1.0), "people", "J&F") == []
     said = in_common(table(slope=1.0)).loc["people"]
     assert said["rank correlation with J&F"] == "the same in all frames of a clip"
     assert said["p (Holm)"] == "too few clips to test"
