@@ -26,7 +26,7 @@ export DO_NOT_TRACK ?= true
 # set-up leaves it to the first import to compile a module: without this every process would
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup repro smoke study people experiments verify test test-ui attack lint ui lab app bench lock audit clean
+.PHONY: help setup repro smoke study left-out people experiments verify test test-ui attack lint ui lab app bench lock audit clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -71,6 +71,10 @@ smoke: $(STAMP)  ## every stage with the profile `tiny`, in a copy of the files 
 
 study: $(STAMP)  ## the study of motion: whole trainings on casts, hours; it can be stopped and goes on; ARGS="--shard 1/2"
 	$(FIXED) $(BIN)/pdnet study $(ARGS)
+
+left-out: $(STAMP)  ## filmed clips, each scored by networks trained without it, hours: DATA=/path/to/trees (docs/people.md); ARGS as above
+	@test -d "$(DATA)" || { echo "error: DATA=/path/to/trees says where the folders people and davis2016_people are"; exit 2; }
+	$(FIXED) $(BIN)/pdnet left-out -S profile=people -S "data.root=$(DATA)" $(ARGS)
 
 people: models/people/people.safetensors  ## the network for real footage from its data, hours: DATA=/path/to/trees (docs/people.md)
 

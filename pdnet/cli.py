@@ -11,7 +11,7 @@ from typing import Annotated, Optional
 import typer
 
 from pdnet.base.command import one_line_errors
-from pdnet.config import CHECKPOINT, MODELS, PARAMS, RESULTS, STUDY, WORKING, Config
+from pdnet.config import CHECKPOINT, LEFT_OUT, MODELS, PARAMS, RESULTS, STUDY, WORKING, Config
 from pdnet.errors import InputError
 
 app = typer.Typer(
@@ -32,6 +32,20 @@ Values = Annotated[
 ]
 Device = Annotated[
     Optional[str], typer.Option(help="auto, cpu, cuda, cuda:1 ...; without it machine.device.")
+]
+Shard = Annotated[
+    str,
+    typer.Option(
+        help="Part of the trainings that this machine does, as 1/2; put what all machines leave "
+        "in models/ together and run once more for the tables of all."
+    ),
+]
+RowsToTrain = Annotated[
+    Optional[list[str]],
+    typer.Option(
+        help="A row to train, as no-ipda; can be given several times. Without it all. With "
+        "--shard 1/3 the first of three of its trainings."
+    ),
 ]
 Checkpoint = Annotated[Path, typer.Option(help="Trained network.")]
 Port = Annotated[int, typer.Option(help="The first one that is tried.", min=1, max=65535)]
@@ -263,20 +277,8 @@ def comparison(params: Params = PARAMS) -> None:
 def study(
     params: Params = PARAMS,
     out: Annotated[Path, typer.Option(help="Folder for the tables.")] = STUDY,
-    shard: Annotated[
-        str,
-        typer.Option(
-            help="Part of the trainings that this machine does, as 1/2; put models/study of all "
-            "machines together and run once more for the tables of all."
-        ),
-    ] = "1/1",
-    row: Annotated[
-        Optional[list[str]],
-        typer.Option(
-            help="A row to train, as no-ipda; can be given several times. Without it all. With "
-            "--shard 1/3 its first seed of three."
-        ),
-    ] = None,
+    shard: Shard = "1/1",
+    row: RowsToTrain = None,
 ) -> None:
     """Train every row of the study of motion whole, on rendered people beside figures that stand
     still, and score it. It can be stopped and goes on; profile `casts` says rows and seeds. What
@@ -285,6 +287,27 @@ def study(
     from pdnet.stages.study import run
 
     missing = run(params, out, shard, row or ())
+    if missing:
+        print(f"still to be trained: {', '.join(missing)}")
+
+
+@app.command()
+@one_line_errors
+def left_out(
+    params: Params = PARAMS,
+    values: Values = None,
+    out: Annotated[Path, typer.Option(help="Folder for the tables.")] = LEFT_OUT,
+    shard: Shard = "1/1",
+    row: RowsToTrain = None,
+) -> None:
+    """Train variants whole on all clips but one, score that one, and so on in turn: what they say
+    of filmed people that they never saw. It can be stopped and goes on; `left_out` of the profile
+    says which, as -S profile=people -S data.root=FOLDER. What is recorded in the tables stays.
+    """
+    from pdnet.base.parameters_file import read_overrides
+    from pdnet.stages.left_out import run
+
+    missing = run(params, read_overrides(values or []), out, shard, row or ())
     if missing:
         print(f"still to be trained: {', '.join(missing)}")
 

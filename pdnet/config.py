@@ -13,7 +13,8 @@ from __future__ import annotations
 import copy
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
@@ -32,6 +33,8 @@ OUTPUTS = (RAW, WORKING, FLOW, SERIES, MODELS, RESULTS, REPORTS)  # what stages 
 CHECKPOINT = MODELS / "pdnet.safetensors"
 CASTS, STUDY_WORK = WORKING.parent / "casts", MODELS / "study"
 STUDY = Path("docs/study")  # recorded, in git
+LEFT_OUT_RAW, LEFT_OUT_DATA = WORKING.parent / "left-out-raw", WORKING.parent / "left-out"
+LEFT_OUT_WORK, LEFT_OUT = MODELS / "left-out", Path("docs/left-out")  # the last is recorded
 KERNELS = MODELS / "kernels.json"  # what the training computed with; nothing declares it
 ABLATION_WORK, VARIANTS = MODELS / "ablation", RESULTS / "ablation"
 TABLES = RESULTS / "tables"
@@ -298,6 +301,8 @@ class TrainConfig(Section):
     reference: Literal["first", "random"] = "first"
     # which frames of a clip are segmented; in the first nothing can have moved
     targets: Literal["all", "later"] = "all"
+    # the training list's clips, or those of both lists: to leave out each of them in turn
+    clips: Literal["train", "all"] = "train"
     # clips kept for validation: of the training list, or of the evaluation's where that serves it
     holdout: Annotated[list[Text], AfterValidator(_unique)] = []
     # share of each set of single images kept for validation
@@ -408,6 +413,16 @@ class StudyConfig(Section):
     )
 
 
+class LeftOutConfig(Section):
+    """Whole trainings on all clips but one, which is scored (`pdnet left-out`)."""
+
+    run: Annotated[list[str], AfterValidator(_unique)] = []  # names under ablation.variants
+    set: dict[Text, Any] = {}  # parameters of every training
+    seeds: Annotated[list[Seed], AfterValidator(_unique)] = Field(
+        [1], min_length=1, max_length=1000
+    )
+
+
 class MachineConfig(Section):
     """How the work is done, not what: no stage declares these and no key holds them.
 
@@ -444,6 +459,7 @@ class Config(Section):
     comparison: ComparisonConfig
     imbalance: ImbalanceConfig
     study: StudyConfig
+    left_out: LeftOutConfig
     machine: MachineConfig
 
     @field_validator("loss")
@@ -617,17 +633,49 @@ def study_configs(params: Path) -> dict[str, dict[int, Config]]:
     """
     raw = with_values(read_values(params), {"profile": "casts"})
     options = resolve(raw, str(params))
-    configs: dict[str, dict[int, Config]] = {}
-    for name in options.study.run:
-        if name not in options.ablation.variants:
-            known = shown(", ".join(options.ablation.variants), 300)
-            raise InputError(f"study.run: '{shown(name)}' is no variant; known: {known}")
-        changes, where = options.ablation.variants[name], f"ablation.variants.{name}"
-        configs[name] = {
+    return {
+        name: {
             seed: resolve(with_values(raw, {**changes, "seed": seed}), where)
             for seed in options.study.seeds
         }
+        for name, where, changes in _rows(options, options.study.run, "study.run")
+    }
+
+
+def left_out_configs(
+    params: Path, values: Mapping[str, Any], clips: Sequence[str]
+) -> dict[tuple[str, str, int], Config]:
+    """Row, clip and seed -> resolved parameters: variants trained whole without the clip.
+
+    Args:
+        params: parameter file.
+        values: by dotted name, in place of the file's.
+        clips: of the training list.
+
+    Raises:
+        InputError: `left_out.run` names no variant, or one of its parameters is unknown or wrong.
+    """
+    raw = with_values(read_values(params), values)
+    options = resolve(raw, str(params))
+    configs = {}
+    for name, where, changes in _rows(options, options.left_out.run, "left_out.run"):
+        for clip, seed in product(clips, options.left_out.seeds):
+            of_fold = {"train.holdout": [clip], "seed": seed}
+            given = {**options.left_out.set, **changes, **of_fold}
+            configs[name, clip, seed] = resolve(with_values(raw, given), where)
     return configs
+
+
+def _rows(
+    options: Config, names: Sequence[str], where: str
+) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Each variant of a list: its name, where it stands, what it changes."""
+    variants = options.ablation.variants
+    for name in names:
+        if name not in variants:
+            known = shown(", ".join(variants), 300)
+            raise InputError(f"{where}: '{shown(name)}' is no variant; known: {known}")
+        yield name, f"ablation.variants.{name}", variants[name]
 
 
 def method_configs(params: Path, interaction: str) -> dict[int, Config]:

@@ -8,6 +8,7 @@ machines can share the trainings; what was recorded with the same parameters sta
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +42,18 @@ class KeyedTraining(NamedTuple):
     def name(self) -> str:
         """For people."""
         return " ".join(self.key)
+
+
+def read_shard(text: str) -> tuple[int, int]:
+    """`2/3` -> (2, 3): the second third of the trainings.
+
+    Raises:
+        InputError: it is no such part.
+    """
+    match = re.fullmatch(r"([1-9]\d{0,3})/([1-9]\d{0,3})", text)
+    if match is None or int(match[1]) > int(match[2]):
+        raise InputError(f"--shard: '{text[:40]}' is no part such as 1/2")
+    return int(match[1]), int(match[2])
 
 
 def share_of(

@@ -61,7 +61,7 @@ def write_summary(out: Path, order: list[str]) -> pd.DataFrame:
         {name: f"{told_apart(members[members.variant == name]):.2f}" for name in names}
     )
     by_row = {name: clips_by_seeds(rows[rows.variant == name], MEASURE) for name in names}
-    against = _gains(by_row, f"vs {BASE}")
+    against = gains_over_looks(by_row, f"vs {BASE}")
     table = table.join(pd.DataFrame(against).T)
     best = {MEASURE: f"{100 * oracle[MEASURE].mean():.1f}"}
     table.loc["oracle: who moved, by true joints"] = pd.Series(best)
@@ -111,7 +111,7 @@ def write_imbalance(out: Path, order: list[str]) -> pd.DataFrame:
         )
         for name in names
     }
-    for name, gain in _gains(at_speed, f"{OF_SERIES[-1]} vs {BASE}, fastest").items():
+    for name, gain in gains_over_looks(at_speed, f"{OF_SERIES[-1]} vs {BASE}, fastest").items():
         low, high = _interval(at_speed[name], at_speed[BASE])
         table[name] |= gain | {"would be seen from": f"{POWER * (high - low) / (2 * 1.96):.1f}"}
     framed = pd.DataFrame(table).T.fillna("").rename_axis("row")
@@ -127,7 +127,7 @@ def _at_both_ends(rows: pd.DataFrame, ends: dict[str, float]) -> dict[str, str]:
     return said
 
 
-def _gains(values: dict[str, pd.DataFrame], title: str) -> dict[str, dict[str, str]]:
+def gains_over_looks(values: dict[str, pd.DataFrame], title: str) -> dict[str, dict[str, str]]:
     """Each row's gain over looks alone, tested across clips, corrected for the number of rows.
 
     Args:
@@ -171,7 +171,8 @@ def _row(rows: pd.DataFrame, curves: pd.DataFrame) -> dict[str, str]:
     values = clips_by_seeds(rows, MEASURE)
     low, high = mean_interval(values)
     row = {MEASURE: f"{values.to_numpy().mean():.1f}", "95 % interval": f"{low:.1f} to {high:.1f}"}
-    row |= _unrelated(rows)
+    if unrelated := of_unrelated(rows):
+        row |= unrelated | _taken_then(rows)
     mean_curve = curves.groupby("threshold")["J"].mean()
     row["J"] = f"{100 * rows['J'].mean():.1f}"
     row["J, best threshold"] = f"{100 * mean_curve.max():.1f} ({mean_curve.idxmax():.2f})"
@@ -200,21 +201,27 @@ def _steps(rows: pd.DataFrame) -> dict[str, str]:
     return said
 
 
-def _unrelated(rows: pd.DataFrame) -> dict[str, str]:
-    """J&F with another clip's first frame as reference, what the right one is worth, and whom the
-    row takes for people then.
+def of_unrelated(rows: pd.DataFrame) -> dict[str, str]:
+    """J&F with another clip's first frame as reference, and what the right one is worth; nothing
+    where none was looked at.
     """
     column = f"unrelated {MEASURE}"
     if column not in rows or rows[column].isna().all():
         return {}
     own, other = clips_by_seeds(rows, MEASURE), clips_by_seeds(rows, column)
     difference, p_value = paired(own.mean(axis=1), other.mean(axis=1))
-    said = {
+    return {
         "with an unrelated reference": f"{other.to_numpy().mean():.1f}",
         "its own is worth": f"{difference:+.1f} (p = {p_value:.3f})",
     }
+
+
+def _taken_then(rows: pd.DataFrame) -> dict[str, str]:
+    """Whom a row takes for people with another clip's first frame as reference."""
+    said = {}
     for title, (part, whole) in UNRELATED_SHARES.items():
-        said[title] = f"{100 * rows[f'unrelated {part}'].sum() / max(rows[whole].sum(), 1):.1f}"
+        then = rows[f"unrelated {part}"]
+        said[title] = f"{100 * then.sum() / max(rows[whole].sum(), 1):.1f}"
     return said
 
 

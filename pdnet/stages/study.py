@@ -4,15 +4,13 @@ its results are recorded.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from pdnet.base.lock import only_writer
 from pdnet.config import CASTS, CHECKPOINT, STUDY_WORK
 from pdnet.data.layout import read_tree
-from pdnet.errors import InputError
-from pdnet.experiments.record import PARAMETERS
+from pdnet.experiments.record import PARAMETERS, read_shard
 from pdnet.experiments.study import StudyFolders, run_study
 from pdnet.report.study import write_figures
 from pdnet.report.study_examples import EXAMPLES, examples, write_examples
@@ -33,12 +31,10 @@ def run(params: Path, out: Path, shard: str = "1/1", rows: Sequence[str] = ()) -
     Returns:
         the trainings that are neither done nor recorded, as `row seed`.
     """
-    match = re.fullmatch(r"([1-9]\d{0,3})/([1-9]\d{0,3})", shard)
-    if match is None or int(match[1]) > int(match[2]):
-        raise InputError(f"--shard: '{shard[:40]}' is no part such as 1/2")
+    part = read_shard(shard)
     places = StudyFolders(data=CASTS, work=STUDY_WORK, out=out)
     with only_writer(STUDY_WORK):
-        missing = run_study(params, places, (int(match[1]), int(match[2])), rows)
+        missing = run_study(params, places, part, rows)
     if (out / "summary.md").is_file():
         write_figures(out)
     _draw_examples(places)

@@ -92,7 +92,8 @@ class Training:
         tree = read_tree(data)
         # a frame whose mask is missing would be left out without a word
         check(tree)
-        clips, self.held_back = split_holdout(tree.clips("train"), train.holdout, tree.sets["val"])
+        clips = tree.every_clip() if train.clips == "all" else tree.clips("train")
+        clips, self.held_back = split_holdout(clips, train.holdout, tree.sets["val"])
         pairs, self.held_back_images = split_images(image_pairs(data), train.holdout_images)
         # channels last: the same numbers, about 1.5 times the steps per second on a CPU
         self.network = PDNet(model, pretrained=True).to(memory_format=torch.channels_last)
