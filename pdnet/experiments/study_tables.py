@@ -210,9 +210,10 @@ def of_unrelated(rows: pd.DataFrame) -> dict[str, str]:
         return {}
     own, other = clips_by_seeds(rows, MEASURE), clips_by_seeds(rows, column)
     difference, p_value = paired(own.mean(axis=1), other.mean(axis=1))
+    tested = "" if np.isnan(p_value) else f" (p = {p_value:.3f})"
     return {
         "with an unrelated reference": f"{other.to_numpy().mean():.1f}",
-        "its own is worth": f"{difference:+.1f} (p = {p_value:.3f})",
+        "its own is worth": f"{difference:+.1f}{tested}",
     }
 
 

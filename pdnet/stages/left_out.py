@@ -1,4 +1,4 @@
-"""docs/left-out: filmed clips, each scored by networks that were trained without it. No part of
+"""docs/study/filmed: filmed clips, each scored by networks that were trained without it. No part of
 `dvc repro`: it takes hours and its results are recorded.
 """
 

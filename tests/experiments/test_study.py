@@ -18,6 +18,7 @@ from pdnet.data.layout import read_tree
 from pdnet.data.true_motion import read_truth
 from pdnet.errors import InputError
 from pdnet.experiments import study
+from pdnet.experiments.left_out_tables import write_summary as write_left_out_summary
 from pdnet.experiments.part_motion import MOVING
 from pdnet.experiments.record import share_of
 from pdnet.experiments.study import StudyFolders, run_study, trainings, write_study
@@ -28,6 +29,7 @@ from pdnet.report.study import write_figures
 from pdnet.report.study_examples import EXAMPLES, examples, write_examples
 from pdnet.sample import cast_series
 from pdnet.stages.study import run
+from tests.experiments.test_left_out import tables as left_out_tables
 from tests.helpers import ROOT, TINY, small, write_params
 
 SMALL = {
@@ -292,10 +294,13 @@ def test_the_page_shows_the_record(tmp_path):
     write_imbalance(tmp_path, ["no-ipda", "spread"])
     (tmp_path / "conclusions.md").write_text("It **helps**.")
     cv2.imwrite(str(tmp_path / EXAMPLES), np.full((8, 8, 3), 200, np.uint8))
+    (tmp_path / "filmed").mkdir()
+    left_out_tables(tmp_path / "filmed", gain=0.1, slope=0.0)
+    write_left_out_summary(tmp_path / "filmed", ["no-ipda", "full"])
     shown = {"study": str(tmp_path), "figures": str(tmp_path / "figures")}
     execute(ROOT / "notebooks/study.ipynb", tmp_path / "study.html", shown)
     page = BeautifulSoup((tmp_path / "study.html").read_text(), "html.parser")
     assert "helps" in page.text and "oracle: who moved, by true joints" in page.text
-    assert len(page.select("img")) == 5 and all(image["alt"] for image in page.select("img"))
+    assert len(page.select("img")) == 6 and all(image["alt"] for image in page.select("img"))
     names = sorted(file.stem for file in (tmp_path / "figures").glob("*.png"))
-    assert names == ["imbalance", "motion", "scores", "thresholds"]
+    assert names == ["filmed", "imbalance", "motion", "scores", "thresholds"]
