@@ -23,9 +23,8 @@ from pdnet.errors import InputError
 from pdnet.experiments.imbalance import clip_after, flow_imbalance
 from pdnet.experiments.left_out_tables import write_summary
 from pdnet.experiments.measure import ClipMeasures, measure_clip
-from pdnet.experiments.record import KeyedTraining, Record, share_of
+from pdnet.experiments.record import KeyedTraining, Record, rounded, share_of
 from pdnet.experiments.seeds import side_by_side
-from pdnet.experiments.study_measures import rounded
 from pdnet.experiments.variants import Rows
 from pdnet.inference.segment import clip_segmenter
 from pdnet.metrics.calibration import BINS

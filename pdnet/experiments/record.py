@@ -24,6 +24,7 @@ from pdnet.model import PDNet
 from pdnet.training.state import WATCHING
 
 PARAMETERS = "parameters.txt"  # of what was trained and scored in a folder
+DECIMALS = 5  # of recorded shares
 TRAININGS = "trainings.csv"  # which trainings the tables hold, by parameters and checkpoint
 
 
@@ -181,6 +182,14 @@ class Record:
             key = tuple(one[column] for column in self.columns)
             held[(*key, one["parameters"])] = (one["checkpoint"], rows[key])
         return held
+
+
+def rounded(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row with its shares as they are recorded."""
+    return {
+        name: round(value, DECIMALS) if isinstance(value, float) else value
+        for name, value in row.items()
+    }
 
 
 def parameters_hash(config: Config) -> str:

@@ -20,9 +20,9 @@ from pdnet.config import Config, study_configs
 from pdnet.data.layout import SCORED_ON, data_hash, read_tree
 from pdnet.errors import InputError
 from pdnet.experiments.alive import oracle_row
-from pdnet.experiments.record import KeyedTraining, Record, share_of
+from pdnet.experiments.record import KeyedTraining, Record, rounded, share_of
 from pdnet.experiments.seeds import side_by_side
-from pdnet.experiments.study_measures import measure, measure_series, rounded
+from pdnet.experiments.study_measures import measure, measure_series
 from pdnet.experiments.study_tables import write_imbalance, write_summary
 from pdnet.experiments.variants import Flows, Rows
 from pdnet.model import PDNet

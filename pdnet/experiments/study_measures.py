@@ -4,7 +4,6 @@ imbalance series.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from pdnet.experiments.imbalance import limb_scores
 from pdnet.experiments.measure import ClipMeasures, measure_clip
 from pdnet.experiments.names import level_of, scene_of
 from pdnet.experiments.part_motion import OF_NETWORK
+from pdnet.experiments.record import rounded
 from pdnet.experiments.variants import Flows, Rows
 from pdnet.inference.people import masks
 from pdnet.inference.segment import ClipSegmenter, clip_segmenter, walk
@@ -27,7 +27,6 @@ from pdnet.metrics.calibration import BINS, calibration_error, overlap_curve
 from pdnet.model import PDNet
 from pdnet.model.pdnet import Output
 
-DECIMALS = 5  # of recorded shares
 CURVE = range(5, BINS, 5)  # thresholds in per cent that are recorded
 SMALLEST = 0.002  # of the frame: of less nobody can tell who it is
 
@@ -112,11 +111,3 @@ def _named(measured: ClipMeasures, prefix: str) -> dict[str, float]:
         if name in measured.alive:
             kept[name] = measured.alive[name]
     return {f"{prefix} {name}": value for name, value in kept.items()}
-
-
-def rounded(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row with its shares as they are recorded."""
-    return {
-        name: round(value, DECIMALS) if isinstance(value, float) else value
-        for name, value in row.items()
-    }
