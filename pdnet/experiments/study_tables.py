@@ -146,7 +146,7 @@ def gains_over_looks(values: dict[str, pd.DataFrame], title: str) -> dict[str, d
         said[name] = {
             title: f"{gain:+.1f}",
             "95 % interval of that": f"{low:+.1f} to {high:+.1f}",
-            "p (Holm)": f"{p_value:.4f}",
+            "p (Holm)": f"{p_value:.2g}",
         }
     return said
 
