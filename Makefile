@@ -18,6 +18,7 @@ PEOPLE := --side 320 --note 'segment={"threshold": 0.5, "people": "largest", "lo
 	--note 'data=Clothing Co-Parsing, PASCAL VOC 2012 with SBD masks, Penn-Fudan (1,538 photographs); ten DAVIS-2016 clips' \
 	--note 'terms=research and non-commercial use: DAVIS is CC BY-NC 4.0, the photographs are for research'
 CLIPS := breakdance: 2.0, breakdance-flare: 2.0, horsejump-high: 0.5, motocross-jump: 0.5, soapbox: 0.5
+NEED_DATA = test -d "$(DATA)" || { echo "error: DATA=/path/to/trees says where the folders people and davis2016_people are"; exit 2; }
 # goes on from the first training's network
 ON = $(FIXED) pdnet train --out $(@D) -S train.start=$<
 # nobody is told what is done here; MLflow's and Hugging Face's names for it
@@ -73,13 +74,13 @@ study: $(STAMP)  ## the study of motion: whole trainings on casts, hours; it can
 	$(FIXED) $(BIN)/pdnet study $(ARGS)
 
 left-out: $(STAMP)  ## filmed clips, each scored by networks trained without it, hours: DATA=/path/to/trees (docs/people.md); ARGS as above
-	@test -d "$(DATA)" || { echo "error: DATA=/path/to/trees says where the folders people and davis2016_people are"; exit 2; }
+	@$(NEED_DATA)
 	$(FIXED) $(BIN)/pdnet left-out -S profile=people -S "data.root=$(DATA)" $(ARGS)
 
 people: models/people/people.safetensors  ## the network for real footage from its data, hours: DATA=/path/to/trees (docs/people.md)
 
 models/people/start.safetensors: | $(STAMP)
-	@test -d "$(DATA)" || { echo "error: DATA=/path/to/trees says where the folders people and davis2016_people are"; exit 2; }
+	@$(NEED_DATA)
 	dvc exp run -S profile=people -S "data.root=$(DATA)" train
 	@mkdir -p $(@D)
 	pdnet ship models/pdnet.safetensors -o $@ $(PEOPLE)
