@@ -611,16 +611,12 @@ def variant_configs(params: Path, name: str) -> dict[int, Config]:
         InputError: no such variant, or one of its parameters is unknown or wrong.
     """
     raw = read_values(params)
-    options = resolve(raw, str(params)).ablation
-    if name not in options.variants:
-        known = ", ".join(options.variants)
-        raise InputError(
-            f"ablation.variants: '{shown(name)}' is unknown; known: {shown(known, 300)}"
-        )
-    changes = {**options.set, **options.variants[name]}
-    where = f"ablation.variants.{name}"
+    options = resolve(raw, str(params))
+    [(_, where, changes)] = _rows(options, [name], "ablation.variants")
+    given = {**options.ablation.set, **changes}
     return {
-        seed: resolve(with_values(raw, {**changes, "seed": seed}), where) for seed in options.seeds
+        seed: resolve(with_values(raw, {**given, "seed": seed}), where)
+        for seed in options.ablation.seeds
     }
 
 

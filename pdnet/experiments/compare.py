@@ -6,7 +6,7 @@ nothing is chosen on the clips that are scored.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -78,7 +78,7 @@ def run_method(
     """
     configs = method_configs(params, interaction)
     first = next(iter(configs))
-    how = {"places": places, "flows": Flows(places.data), "parent": parent}
+    how = {"places": places, "flows": Flows(), "parent": parent}
     scored = with_each_seed(partial(_train_and_score, **how), configs, interaction)
     rows: list[dict[str, Any]] = []
     for seed, scores in scored.items():
@@ -130,17 +130,17 @@ def score_method(
     def score() -> list[dict[str, Any]]:
         network = network_to_score(config, checkpoint, places.features)
         clips = read_tree(places.data).clips(config.evaluate.set)
-        of_clips, rows = flows.of(config.evaluate.set), []
+        rows = []
         for clip in progress(clips, f"score {interaction}", unit="clip"):
             segmenter = clip_segmenter(network, clip)
-            rows.append({"clip": clip.name, **clip_values(segmenter, clip, of_clips, config)})
+            rows.append({"clip": clip.name, **clip_values(segmenter, clip, flows.of(clip), config)})
         return rows
 
     return rows_once(folder / "scores.json", said, score)
 
 
 def clip_values(
-    segmenter: ClipSegmenter, clip: Clip, flows: Mapping[str, Sequence[np.ndarray]], config: Config
+    segmenter: ClipSegmenter, clip: Clip, flows: Sequence[np.ndarray], config: Config
 ) -> dict[str, float]:
     """Everything that is measured of a clip: the evaluator's columns, S-measure and MAE of the
     probabilities (means over the scored frames), stability; shares, flicker per 100 frames.
@@ -157,7 +157,7 @@ def clip_values(
             maps.append((structure_measure(probability, truth), absolute_error(probability, truth)))
     values = ClipScore(scored, *np.array(overlaps).T).row()
     structure, error = np.mean(maps, 0)
-    wide = [flow.astype(np.float32) for flow in flows[clip.name]]
+    wide = [flow.astype(np.float32) for flow in flows]
     return {**values, "S": float(structure), "MAE": float(error), **clip_stability(found, wide)}
 
 

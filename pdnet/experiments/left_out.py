@@ -23,12 +23,11 @@ from pdnet.errors import InputError
 from pdnet.experiments.imbalance import clip_after, flow_imbalance
 from pdnet.experiments.left_out_tables import write_summary
 from pdnet.experiments.measure import ClipMeasures, measure_clip
-from pdnet.experiments.record import KeyedTraining, Record, rounded, share_of
+from pdnet.experiments.record import KeyedTraining, Record, refuse_others, rounded, share_of
 from pdnet.experiments.seeds import side_by_side
-from pdnet.experiments.variants import Rows
+from pdnet.experiments.variants import Flows, Rows
 from pdnet.inference.segment import clip_segmenter
 from pdnet.metrics.calibration import BINS
-from pdnet.metrics.stability import clip_flows
 from pdnet.model import PDNet
 from pdnet.sources.clips import download
 from pdnet.sources.preprocess import preprocess
@@ -98,6 +97,7 @@ def run_left_out(
             f"left_out.run: empty in the profile '{config.profile}'; name the variants that are "
             "to be trained, or take another profile: -S profile=people"
         )
+    refuse_others(rows, config.left_out.run)
     clips = bring_clips(config, places)
     if len(clips) < 2:
         raise InputError(f"{places.data}: one clip; without it none is left to train on")
@@ -107,7 +107,7 @@ def run_left_out(
         for (name, clip, seed), of_fold in configs.items()
     ]
     mine = share_of(every, shard, rows)
-    work = partial(_train_and_score, places=places, clips=clips)
+    work = partial(_train_and_score, places=places, clips=clips, flows=Flows())
     each(work, mine, "left out", workers=side_by_side(config.machine), unit="training")
     missing = places.record.write(every)
     if len(missing) < len(every):
@@ -116,9 +116,10 @@ def run_left_out(
 
 
 def _train_and_score(
-    training: KeyedTraining, *, places: LeftOutFolders, clips: Mapping[str, Clip]
+    training: KeyedTraining, *, places: LeftOutFolders, clips: Mapping[str, Clip], flows: Flows
 ) -> None:
-    score = partial(measure, clips=clips, left_out=training.key[1], config=training.config)
+    how = {"left_out": training.key[1], "config": training.config}
+    score = partial(measure, clips=clips, flows=flows, **how)
     said = {
         "data": data_hash(places.data, SCORED_ON),
         "code": code_hash("pdnet.experiments.left_out"),
@@ -126,15 +127,18 @@ def _train_and_score(
     places.record.train_and_score(training, places.data, said, score)
 
 
-def measure(network: PDNet, *, clips: Mapping[str, Clip], left_out: str, config: Config) -> Rows:
+def measure(
+    network: PDNet, *, clips: Mapping[str, Clip], flows: Flows, left_out: str, config: Config
+) -> Rows:
     """Everything that is measured of a network on the clip that it never saw, in shares.
 
     Returns:
         `clips`: its scores, also with another clip's first frame as reference; `frames`: J of each
             scored frame, and its motion imbalance (`flow_imbalance`).
     """
-    clip, flows = clips[left_out], clip_flows(clips[left_out])
-    how = {"clip": clip, "flows": flows, "options": config.evaluate}
+    clip = clips[left_out]
+    moved = flows.of(clip)
+    how = {"clip": clip, "flows": moved, "options": config.evaluate}
     own = measure_clip(clip_segmenter(network, clip), **how)
     row = {"frames": len(own.score.frames), **_scores(own)}
     if network.looks_at == "reference":
@@ -148,7 +152,7 @@ def measure(network: PDNet, *, clips: Mapping[str, Clip], left_out: str, config:
         place, people = clip.frames.index(stem), read_mask(clip.mask(stem))
         spread = None
         if place and people.any():
-            spread = flow_imbalance(flows[place - 1].astype(np.float32), people)
+            spread = flow_imbalance(moved[place - 1].astype(np.float32), people)
         frames.append(rounded({"frame": stem, "J": float(j), "imbalance": spread}))
     return {"clips": [rounded(row)], "frames": frames}
 

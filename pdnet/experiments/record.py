@@ -21,11 +21,12 @@ from pdnet.config import FEATURES, Config
 from pdnet.errors import InputError
 from pdnet.experiments.variants import Rows, network_to_score, rows_once, train_once
 from pdnet.model import PDNet
+from pdnet.model.checkpoint import weights_hash
 from pdnet.training.state import WATCHING
 
 PARAMETERS = "parameters.txt"  # of what was trained and scored in a folder
 DECIMALS = 5  # of recorded shares
-TRAININGS = "trainings.csv"  # which trainings the tables hold, by parameters and checkpoint
+TRAININGS = "trainings.csv"  # which trainings the tables hold, by parameters and weights
 
 
 class KeyedTraining(NamedTuple):
@@ -57,6 +58,17 @@ def read_shard(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
+def refuse_others(rows: Sequence[str], known: Sequence[str]) -> None:
+    """Refuses a row that is asked for and is not there.
+
+    Raises:
+        InputError: there is no such row.
+    """
+    for name in rows:
+        if name not in known:
+            raise InputError(f"--row: '{name[:40]}' is no row; known: {', '.join(known)}")
+
+
 def share_of(
     trainings: Sequence[KeyedTraining], shard: tuple[int, int] = (1, 1), rows: Sequence[str] = ()
 ) -> list[KeyedTraining]:
@@ -67,9 +79,7 @@ def share_of(
         InputError: there is no such row.
     """
     known = list(dict.fromkeys(training.key[0] for training in trainings))
-    for name in rows:
-        if name not in known:
-            raise InputError(f"--row: '{name[:40]}' is no row; known: {', '.join(known)}")
+    refuse_others(rows, known)
     number, machines = shard
     return [one for one in trainings if one.key[0] in (rows or known)][number - 1 :: machines]
 
@@ -143,8 +153,8 @@ class Record:
             if known is None:
                 missing.append(training.name)
                 continue
-            checkpoint, rows = known
-            held.append({**of_key, "parameters": parameters, "checkpoint": checkpoint})
+            weights, rows = known
+            held.append({**of_key, "parameters": parameters, "weights": weights})
             for kind in self.kinds:
                 tables[kind] += [{**of_key, **row} for row in rows[kind]]
         for kind, values in tables.items():
@@ -156,7 +166,7 @@ class Record:
         return self.work.joinpath(*training.key)
 
     def _here(self, training: KeyedTraining, parameters: str) -> tuple[str, Rows] | None:
-        """A training's checkpoint, as SHA-256, and rows, if it was done here with these
+        """A training's weights, as SHA-256, and rows, if it was done here with these
         parameters.
         """
         folder = self._folder(training)
@@ -164,10 +174,10 @@ class Record:
         if not known.is_file() or known.read_text() != parameters:
             return None
         rows = json.loads((folder / "scores.json").read_text())["rows"]
-        return file_hash(folder / "pdnet.safetensors"), rows
+        return weights_hash(folder / "pdnet.safetensors"), rows
 
     def _recorded(self) -> dict[tuple[str, ...], tuple[str, Rows]]:
-        """Key and parameters of the trainings that the tables hold -> checkpoint and rows, word by
+        """Key and parameters of the trainings that the tables hold -> weights and rows, word by
         word.
         """
         if not (self.out / TRAININGS).is_file():
@@ -180,7 +190,7 @@ class Record:
         held = {}
         for one in _words(self.out / TRAININGS):
             key = tuple(one[column] for column in self.columns)
-            held[(*key, one["parameters"])] = (one["checkpoint"], rows[key])
+            held[(*key, one["parameters"])] = (one["weights"], rows[key])
         return held
 
 

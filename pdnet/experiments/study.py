@@ -124,7 +124,7 @@ def run_study(
     # the rows differ in network and training, not in the casts
     config = every[0].config
     render(config, places)
-    work = partial(_train_and_score, places=places, flows=Flows(places.data))
+    work = partial(_train_and_score, places=places, flows=Flows())
     each(work, mine, "study", workers=side_by_side(config.machine), unit="training")
     missing = write_study(every, places)
     if len(missing) < len(every):

@@ -51,9 +51,9 @@ def measure(network: PDNet, data: Path, options: EvaluateConfig, flows: Flows) -
     shares.
     """
     rows: Rows = {"clips": [], "curves": [], "members": []}
-    clips, known = read_tree(data).clips(options.set), flows.of(options.set)
+    clips = read_tree(data).clips(options.set)
     for index, clip in enumerate(clips):
-        how = {"clip": clip, "flows": known[clip.name], "options": options}
+        how = {"clip": clip, "flows": flows.of(clip), "options": options}
         own = measure_clip(clip_segmenter(network, clip), **how)
         row = {**own.row(clip.name), **own.parts, **own.alive}
         rows["members"] += member_rows(clip_segmenter(network, clip), clip)

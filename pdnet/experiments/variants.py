@@ -20,7 +20,7 @@ from pdnet.base.files import copy, file_hash, value_hash, write_json, write_tabl
 from pdnet.base.imports import code_hash
 from pdnet.base.tracking import Run, experiment_name
 from pdnet.config import FEATURES, FLOW, LOOK_AT_FLOW, Config, variant_configs
-from pdnet.data.layout import SCORED_ON, TRAINED_ON, data_hash, read_tree
+from pdnet.data.layout import SCORED_ON, TRAINED_ON, Clip, data_hash, read_tree
 from pdnet.experiments.imbalance import imbalance_rows
 from pdnet.experiments.measure import measure_clip
 from pdnet.experiments.names import COMPARED
@@ -62,19 +62,17 @@ class Places:
 
 @dataclass
 class Flows:
-    """Optical flow of the clips of a split, computed once for all seeds, and only when it is asked
+    """Optical flow of a tree's clips, computed once for all trainings, and only when it is asked
     for.
     """
 
-    data: Path
     known: dict[str, list[np.ndarray]] = field(default_factory=dict)
 
-    def of(self, set_name: str) -> dict[str, list[np.ndarray]]:
-        """Clip -> `clip_flows`."""
-        for clip in read_tree(self.data).clips(set_name):
-            if clip.name not in self.known:
-                self.known[clip.name] = clip_flows(clip)
-        return self.known
+    def of(self, clip: Clip) -> list[np.ndarray]:
+        """See `clip_flows`."""
+        if clip.name not in self.known:
+            self.known[clip.name] = clip_flows(clip)
+        return self.known[clip.name]
 
 
 def run_variant(params: Path, name: str, places: Places, *, parent: str | None = None) -> None:
@@ -84,7 +82,7 @@ def run_variant(params: Path, name: str, places: Places, *, parent: str | None =
     values) and the first seed's network to `places.out`.
     """
     configs = variant_configs(params, name)
-    how = {"name": name, "places": places, "flows": Flows(places.data), "parent": parent}
+    how = {"name": name, "places": places, "flows": Flows(), "parent": parent}
     tables: Rows = {kind: [] for kind in KINDS}
     measured = with_each_seed(partial(_train_and_score, **how), configs, name)
     for seed, rows in measured.items():
@@ -185,9 +183,8 @@ def measure(network: PDNet, config: Config, name: str, *, places: Places, flows:
     """
     options = config.evaluate
     rows: Rows = {kind: [] for kind in KINDS}
-    known = flows.of(options.set)
     for clip in read_tree(places.data).clips(options.set):
-        measured = measure_clip(clip_segmenter(network, clip), clip, known[clip.name], options)
+        measured = measure_clip(clip_segmenter(network, clip), clip, flows.of(clip), options)
         rows["clips"].append(measured.row(clip.name) | measured.alive)
         score = measured.score
         for stem, j in zip(score.frames, score.j, strict=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -73,6 +74,13 @@ def _halved(name: str, value: Tensor) -> Tensor:
             "this network in single precision"
         )
     return value.half()
+
+
+def weights_hash(path: Path) -> str:
+    """SHA-256 of a checkpoint's weights alone: its header names every parameter of a model, also
+    those that the project got after a training.
+    """
+    return hashlib.sha256(save(load_file(path))).hexdigest()
 
 
 def read_header(path: Path) -> dict[str, Any]:

@@ -21,6 +21,16 @@ from pdnet.experiments.study_tables import MEASURE, OF_SERIES, clips_by_seeds, i
 from pdnet.report.figures import save, style
 
 UNRELATED = f"unrelated {MEASURE}"
+# rows of `scores` alone: curves of more than a few rows can't be told apart
+SCORES_ALONE = (
+    "geometric",
+    "geometric-area",
+    "three-parts",
+    "eight-parts",
+    "ours-unspread",
+    "ours-untold",
+)
+GREY = (0.45, 0.45, 0.45)
 ALT = {
     "scores": "J&F of each row of the study with its interval, with its own and with an unrelated "
     "first frame, and the oracle's",
@@ -45,9 +55,13 @@ class Recorded:
     imbalance: pd.DataFrame
     oracle: pd.DataFrame
 
+    def names(self) -> list[str]:
+        """Its rows, in the tables' order."""
+        return list(self.clips["variant"].unique())
+
     def colours(self) -> dict[str, tuple]:
-        """Row -> its colour in every figure, in the tables' order."""
-        names = list(self.clips["variant"].unique())
+        """Row -> its colour in every figure, without those that `scores` alone shows."""
+        names = [name for name in self.names() if name not in SCORES_ALONE]
         return dict(zip(names, sns.color_palette("colorblind", len(names)), strict=True))
 
 
@@ -77,11 +91,11 @@ def scores(study: Recorded) -> Figure:
     its interval, a small point a seed.
     """
     style()
-    rows, colours = study.clips, study.colours()
-    figure = Figure(figsize=(8, 1.2 + 0.55 * len(colours)), layout="constrained")
+    rows, names, colours = study.clips, study.names(), study.colours()
+    figure = Figure(figsize=(8, 1.2 + 0.45 * len(names)), layout="constrained")
     axis = figure.subplots()
-    for place, (name, colour) in enumerate(colours.items()):
-        own = rows[rows.variant == name]
+    for place, name in enumerate(names):
+        own, colour = rows[rows.variant == name], colours.get(name, GREY)
         values = clips_by_seeds(own, MEASURE)
         low, high = mean_interval(values)
         axis.plot([low, high], [place, place], color=colour, lw=2)
@@ -93,7 +107,7 @@ def scores(study: Recorded) -> Figure:
     oracle = 100 * study.oracle[MEASURE].mean()
     axis.axvline(oracle, color="0.4", ls="--")
     axis.annotate("oracle ", (oracle, 0.5), xycoords=("data", "axes fraction"), ha="right")
-    axis.set(yticks=range(len(colours)), yticklabels=list(colours), xlabel="J&F (%)")
+    axis.set(yticks=range(len(names)), yticklabels=names, xlabel="J&F (%)")
     axis.set_title("filled: its own first frame; hollow: another clip's", fontsize=10)
     axis.invert_yaxis()
     return figure
@@ -121,7 +135,7 @@ def found_by_motion(study: Recorded) -> Figure:
     axis.set(xticks=range(len(kinds)), xticklabels=list(kinds), ylim=(0, 100))
     axis.set(xlabel="motion of the body part against the scene (pixels of 240 lines)")
     axis.set_ylabel("seen as person (%)")
-    axis.legend(fontsize=9)
+    _legend_beside(figure, axis)
     return figure
 
 
@@ -136,7 +150,7 @@ def thresholds(study: Recorded) -> Figure:
         axis.plot(mean.index, mean, color=colour, label=name)
     axis.axvline(0.5, color="0.4", ls="--")
     axis.set(xlabel="threshold", ylabel="J (%)", ylim=(0, 100))
-    axis.legend(fontsize=9)
+    _legend_beside(figure, axis)
     return figure
 
 
@@ -152,8 +166,13 @@ def imbalance(study: Recorded) -> Figure:
         for name, colour in study.colours().items():
             _band(axis, shares[shares.variant == name], measure, colour, name)
         axis.set(xlabel="speed of the arms", title=f"{measure} (%)", ylim=(0, 100))
-    axes[0].legend(fontsize=9)
+    _legend_beside(figure, axes[0])
     return figure
+
+
+def _legend_beside(figure: Figure, axis: Axes) -> None:
+    """Where it hides no curve."""
+    figure.legend(*axis.get_legend_handles_labels(), loc="outside right upper", fontsize=9)
 
 
 def _band(axis: Axes, rows: pd.DataFrame, measure: str, colour: tuple, name: str) -> None:

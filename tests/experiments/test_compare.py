@@ -189,7 +189,7 @@ def test_a_changed_flow_parameter_scores_a_flow_method_again(again, keys_alone):
 def test_other_code_and_other_data_score_again(again, monkeypatch):
     root = again("ipda")
     places, config = places_in(root), method_configs(root / "p.yaml", "ipda")[1]
-    folder, flows = places.work / "ipda/1", Flows(places.data)
+    folder, flows = places.work / "ipda/1", Flows()
 
     def scored() -> bool:
         before = stamps(places, "ipda", 1)
@@ -283,12 +283,12 @@ def test_the_values_of_a_clip_are_the_evaluators_of_the_masks(
     network, config = undecided(tmp_path, clips, method, **changes)
     places = ComparisonPlaces(clips, tmp_path / "work", tmp_path / "out", tmp_path / "speed.json")
     write_masks(network, config, places)
-    masks, flows = places.out / PREDICTIONS, Flows(clips).of("val")
+    masks, flows = places.out / PREDICTIONS, Flows()
     scores = score_folder(masks, clips, "val", include_first_last=include_first_last)
     assert list(scores) == ["b/two", "three"]
     for clip in read_tree(clips).clips("val"):
-        ours = clip_values(clip_segmenter(network, clip), clip, flows, config)
-        theirs = scores[clip.name].row() | mean_stability([clip], flows, masks)
+        ours = clip_values(clip_segmenter(network, clip), clip, flows.of(clip), config)
+        theirs = scores[clip.name].row() | mean_stability([clip], flows.known, masks)
         assert set(ours) == {*theirs, "S", "MAE"}
         for name, value in theirs.items():
             assert ours[name] == pytest.approx(value, abs=EXACT), name
@@ -303,7 +303,7 @@ def test_s_measure_and_mae_are_means_over_scored_probabilities_whatever_the_thre
     other = config.model_copy(
         update={"evaluate": config.evaluate.model_copy(update={"threshold": 0.9})}
     )
-    flows = Flows(clips).of("val")
+    flows = Flows()
     for clip in read_tree(clips).clips("val"):
         segmenter, structure, error = clip_segmenter(network, clip), [], []
         for index in range(1, len(clip.frames) - 1):
@@ -312,7 +312,7 @@ def test_s_measure_and_mae_are_means_over_scored_probabilities_whatever_the_thre
             structure.append(structure_measure(found, truth))
             error.append(absolute_error(found, truth))
         for options in (config, other):
-            values = clip_values(clip_segmenter(network, clip), clip, flows, options)
+            values = clip_values(clip_segmenter(network, clip), clip, flows.of(clip), options)
             assert values["S"] == pytest.approx(np.mean(structure), abs=EXACT)
             assert values["MAE"] == pytest.approx(np.mean(error), abs=EXACT)
 

@@ -71,7 +71,7 @@ def test_every_clip_is_scored_by_a_network_of_its_own(places, params):
     assert clips[["J", "F", "J&F", "taken", "warped_iou"]].notna().all(axis=None)
     assert clips[clips.variant == "full"]["unrelated J&F"].notna().all()
     assert clips[clips.variant == "no-ipda"]["unrelated J&F"].isna().all()
-    assert pd.read_csv(places.out / "trainings.csv").checkpoint.nunique() == 6
+    assert pd.read_csv(places.out / "trainings.csv").weights.nunique() == 6
     frames = pd.read_csv(places.out / "frames.csv")
     # five frames a clip, of which the first and the last are not scored
     assert frames.groupby(["variant", "left_out"]).size().eq(3).all()
@@ -100,6 +100,13 @@ def test_what_is_recorded_stays_where_one_row_is_here(places, params, values, tm
     # the same clips from another folder are the same
     moved = shutil.copytree(values["data.root"], tmp_path / "moved")
     assert run_left_out(params, {"data.root": str(moved)}, elsewhere, rows=["full"]) == []
+
+
+def test_an_unknown_row_is_refused_before_anything_is_brought(places, params, values, tmp_path):
+    untouched = replace(places, raw=tmp_path / "raw", data=tmp_path / "data")
+    with pytest.raises(InputError, match="--row: 'nobody' is no row; known: no-ipda, full"):
+        run_left_out(params, values, untouched, rows=["nobody"])
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_tables_are_drawn(places, params, tmp_path):

@@ -88,7 +88,7 @@ def test_what_the_study_measures(places, params):
     assert not members[~members["alive"]]["moved"].any(), "figures stay in the scene"
     oracle = pd.read_csv(places.out / "oracle.csv")
     assert len(oracle) == 2 and oracle["decided"].between(0, 1).all()
-    assert pd.read_csv(places.out / "trainings.csv").checkpoint.nunique() == 4
+    assert pd.read_csv(places.out / "trainings.csv").weights.nunique() == 4
 
 
 def test_what_is_recorded_stays_word_by_word(places, params, tmp_path):

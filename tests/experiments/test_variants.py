@@ -72,7 +72,7 @@ def test_a_variant_changes_what_it_names(ablation_params):
     assert configs[1].train.epochs == 1 and load_config(ablation_params).train.epochs == 2
     for name in load_config(ablation_params).ablation.variants:
         variant_configs(ablation_params, name)
-    with pytest.raises(InputError, match="'nothing' is unknown; known: .*full"):
+    with pytest.raises(InputError, match="'nothing' is no variant; known: .*full"):
         variant_configs(ablation_params, "nothing")
 
 

@@ -22,6 +22,7 @@ from pdnet.model.checkpoint import (
     save_network,
     take_encoder,
     take_network,
+    weights_hash,
 )
 from tests.helpers import small
 
@@ -50,6 +51,19 @@ def test_half_precision_is_half_the_size_and_loads_in_single(tmp_path):
         rounded = value.half() if value.is_floating_point() else value
         assert torch.equal(stored[name], rounded), name
         assert torch.equal(again[name], rounded.to(value.dtype)), name
+
+
+def test_the_hash_of_weights_knows_no_header_and_every_value(tmp_path):
+    network, path = small(input_size=(64, 64)), tmp_path / "n.safetensors"
+    save_network(network, path)
+    first = weights_hash(path)
+    save_network(network, path, {"a parameter of later days": 0})
+    assert weights_hash(path) == first
+    with torch.no_grad():
+        last = list(network.parameters())[-1]
+        last[0] = torch.nextafter(last[0], torch.tensor(9.0))
+    save_network(network, path)
+    assert weights_hash(path) != first
 
 
 def test_half_precision_again_is_the_same_file(tmp_path):
