@@ -25,7 +25,8 @@ from pdnet.experiments.study import StudyFolders, run_study, trainings, write_st
 from pdnet.experiments.study_measures import EncoderHead
 from pdnet.experiments.study_tables import write_imbalance, write_summary
 from pdnet.report.pages import execute
-from pdnet.report.study import write_figures
+from pdnet.report.study import recorded as read_record
+from pdnet.report.study import scores, thresholds, write_figures
 from pdnet.report.study_examples import EXAMPLES, examples, write_examples
 from pdnet.sample import cast_series
 from pdnet.stages.study import run
@@ -281,6 +282,18 @@ def test_the_tables_are_drawn(tmp_path):
     for name in ("scores", "motion", "thresholds", "imbalance"):
         drawn = cv2.imread(str(tmp_path / f"{name}.png"))
         assert drawn.std() > 10 and (tmp_path / f"{name}.svg").is_file(), name
+
+
+@pytest.mark.parametrize(("name", "curves"), [("eight-parts", 1), ("mine", 2)])
+def test_rows_that_would_hide_others_are_among_the_scores_alone(tmp_path, name, curves):
+    recorded(tmp_path, 0.2)
+    for file in tmp_path.glob("*.csv"):
+        file.write_text(file.read_text().replace("spread", name))
+    study = read_record(tmp_path)
+    labels = scores(study).axes[0].get_yticklabels()
+    assert [label.get_text() for label in labels] == ["no-ipda", name]
+    # a curve a row, and the line of the threshold that is used
+    assert len(thresholds(study).axes[0].lines) == curves + 1
 
 
 def test_a_study_without_a_table_is_named(tmp_path):
