@@ -10,8 +10,8 @@ TOOLS := build/tools
 SMOKE := $(CURDIR)/build/smoke
 SET := import sys; from dvc.utils.hydra import apply_overrides; apply_overrides('params.yaml', sys.argv[1:])
 export PATH := $(CURDIR)/$(BIN):$(PATH)
-# the kernels of dvc.yaml, so that a training can be repeated bit by bit
-FIXED := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_CBWR=AVX2
+# the stages' kernels, so that a training can be repeated bit by bit
+FIXED := $(shell sed -n 's/^ *- kernels: //p' dvc.yaml)
 # of the network for people: its input at use and what its header says; of DAVIS's clips, crowds twice, and less
 # of what people ride
 PEOPLE := --side 320 --note 'segment={"threshold": 0.5, "people": "largest", "look": "near"}' \

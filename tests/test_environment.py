@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
 from importlib.metadata import distributions
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
@@ -108,6 +110,15 @@ def test_clean_removes_what_the_pipeline_writes():
     rule = (ROOT / "Makefile").read_text().split("\nclean:")[1].split("rm -rf")[1].split()
     assert {str(out) for out in OUTPUTS} | {"data/archives", str(ASIDE)} <= set(rule)
     assert not [place for place in rule if "changed" in place or place == "data"]
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+@pytest.mark.parametrize("target", ["study", "left-out", "people"])
+def test_recorded_trainings_have_the_kernels_of_the_stages(target):
+    [first, *_] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["vars"]
+    asked = ["make", "-n", target, f"DATA={ROOT}"]
+    done = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True)
+    assert f"{first['kernels']} " in done.stdout
 
 
 def test_help_teaches(cli):

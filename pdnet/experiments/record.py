@@ -25,6 +25,7 @@ from pdnet.model.checkpoint import weights_hash
 from pdnet.training.state import WATCHING
 
 PARAMETERS = "parameters.txt"  # of what was trained and scored in a folder
+SCORES = "scores.json"  # what was measured of it
 DECIMALS = 5  # of recorded shares
 TRAININGS = "trainings.csv"  # which trainings the tables hold, by parameters and weights
 
@@ -131,7 +132,7 @@ class Record:
         def scored() -> Rows:
             return score(network_to_score(config, checkpoint, self.features))
 
-        rows_once(folder / "scores.json", key, scored)
+        rows_once(folder / SCORES, key, scored)
         write_text(folder / PARAMETERS, parameters_hash(config))
 
     def write(self, trainings: Sequence[KeyedTraining]) -> list[str]:
@@ -170,10 +171,11 @@ class Record:
         parameters.
         """
         folder = self._folder(training)
-        known = folder / PARAMETERS
-        if not known.is_file() or known.read_text() != parameters:
+        known, scores = folder / PARAMETERS, folder / SCORES
+        # without scores: a version of the project did it that kept them elsewhere
+        if not scores.is_file() or not known.is_file() or known.read_text() != parameters:
             return None
-        rows = json.loads((folder / "scores.json").read_text())["rows"]
+        rows = json.loads(scores.read_text())["rows"]
         return weights_hash(folder / "pdnet.safetensors"), rows
 
     def _recorded(self) -> dict[tuple[str, ...], tuple[str, Rows]]:

@@ -99,6 +99,10 @@ def test_what_is_recorded_stays_word_by_word(places, params, tmp_path):
     shutil.copytree(places.work / "no-ipda", tmp_path / "no-ipda")
     assert write_study(trainings(params), elsewhere) == []
     assert {file: file.read_bytes() for file in sorted(places.out.glob("*.*"))} == recorded
+    # nor has it to know what became of the scores of a row
+    (tmp_path / "no-ipda/1/scores.json").unlink()
+    assert write_study(trainings(params), elsewhere) == []
+    assert {file: file.read_bytes() for file in sorted(places.out.glob("*.*"))} == recorded
     # what was trained, or is recorded, with other parameters is none of these
     changed = write_params(tmp_path / "changed.yaml", **{**SMALL, "train.lr_video_heads": 0.5})
     elsewhere = replace(elsewhere, out=shutil.copytree(places.out, tmp_path / "out"))
