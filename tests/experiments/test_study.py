@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from pdnet.experiments import study
 from pdnet.experiments.left_out_tables import write_summary as write_left_out_summary
 from pdnet.experiments.part_motion import MOVING
 from pdnet.experiments.record import share_of
+from pdnet.experiments.statistics import smallest_p
 from pdnet.experiments.study import StudyFolders, run_study, trainings, write_study
 from pdnet.experiments.study_measures import EncoderHead
 from pdnet.experiments.study_tables import write_imbalance, write_summary
@@ -278,6 +280,23 @@ def test_the_series_says_what_speed_is_worth_and_what_could_have_been_seen(tmp_p
     assert float(row["J near limbs vs no-ipda, fastest"]) == pytest.approx(100 * gain, abs=0.7)
     assert (float(row["p (Holm)"]) < 0.01) == (gain > 0)
     assert 0 < float(row["would be seen from"]) < 2
+
+
+def test_a_row_is_compared_with_the_one_that_it_changes(tmp_path):
+    recorded(tmp_path, 0.2)
+    names = {"no-ipda": "ours-longer", "spread": "ours-steps"}
+    for name in ("clips", "curves", "members"):
+        table = pd.read_csv(tmp_path / f"{name}.csv").replace({"variant": names})
+        table.to_csv(tmp_path / f"{name}.csv", index=False)
+    said = write_summary(tmp_path, list(names.values()))["by its one change"]
+    found = re.fullmatch(
+        r"\+(.+) on ours-longer \(\+(.+) to \+(.+), p = (.+)\)", said["ours-steps"]
+    )
+    gain, low, high, p_value = map(float, found.groups())
+    assert low <= gain <= high and gain == pytest.approx(20, abs=0.5)
+    # the one test of its column: nothing to correct for
+    assert p_value == pytest.approx(smallest_p(20), rel=0.1)
+    assert said["ours-longer"] == ""
 
 
 def test_the_tables_are_drawn(tmp_path):
