@@ -135,7 +135,7 @@ def found_by_motion(study: Recorded) -> Figure:
     axis.set(xticks=range(len(kinds)), xticklabels=list(kinds), ylim=(0, 100))
     axis.set(xlabel="motion of the body part against the scene (pixels of 240 lines)")
     axis.set_ylabel("seen as person (%)")
-    _legend_beside(figure, axis)
+    axis.legend(fontsize=9, loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
 
 
@@ -150,7 +150,7 @@ def thresholds(study: Recorded) -> Figure:
         axis.plot(mean.index, mean, color=colour, label=name)
     axis.axvline(0.5, color="0.4", ls="--")
     axis.set(xlabel="threshold", ylabel="J (%)", ylim=(0, 100))
-    _legend_beside(figure, axis)
+    axis.legend(fontsize=9, loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
 
 
@@ -166,13 +166,8 @@ def imbalance(study: Recorded) -> Figure:
         for name, colour in study.colours().items():
             _band(axis, shares[shares.variant == name], measure, colour, name)
         axis.set(xlabel="speed of the arms", title=f"{measure} (%)", ylim=(0, 100))
-    _legend_beside(figure, axes[0])
+    axes[-1].legend(fontsize=9, loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
-
-
-def _legend_beside(figure: Figure, axis: Axes) -> None:
-    """Where it hides no curve."""
-    figure.legend(*axis.get_legend_handles_labels(), loc="outside right upper", fontsize=9)
 
 
 def _band(axis: Axes, rows: pd.DataFrame, measure: str, colour: tuple, name: str) -> None:
