@@ -328,7 +328,7 @@ def test_the_page_shows_the_record(tmp_path):
     recorded(tmp_path, 0.2)
     write_summary(tmp_path, ["no-ipda", "spread"])
     write_imbalance(tmp_path, ["no-ipda", "spread"])
-    (tmp_path / "conclusions.md").write_text("It **helps**.")
+    (tmp_path / "conclusions.md").write_text("It **helps** ([trials](trials.md)).")
     cv2.imwrite(str(tmp_path / EXAMPLES), np.full((8, 8, 3), 200, np.uint8))
     (tmp_path / "filmed").mkdir()
     left_out_tables(tmp_path / "filmed", gain=0.1, slope=0.0)
@@ -336,6 +336,7 @@ def test_the_page_shows_the_record(tmp_path):
     shown = {"study": str(tmp_path), "figures": str(tmp_path / "figures")}
     execute(ROOT / "notebooks/study.ipynb", tmp_path / "study.html", shown)
     page = BeautifulSoup((tmp_path / "study.html").read_text(), "html.parser")
+    assert page.find("a", string="trials")["href"] == "../docs/study/trials.md"
     assert "helps" in page.text and "oracle: who moved, by true joints" in page.text
     assert len(page.select("img")) == 6 and all(image["alt"] for image in page.select("img"))
     names = sorted(file.stem for file in (tmp_path / "figures").glob("*.png"))
